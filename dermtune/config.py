@@ -1,0 +1,250 @@
+"""What a trial is made of: frozen records that refuse what cannot be trained."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
+from typing import Any, Literal, get_args
+
+Scalar = str | int | float | bool
+FocalForm = Literal["soft", "modulated"]
+Fit = Literal["squash", "pad"]
+Interpolation = Literal["bilinear", "bicubic"]
+Pooling = Literal["mean", "map"]
+Precision = Literal["auto", "float32", "bfloat16"]
+Schedule = Literal["cosine", "linear", "constant_with_warmup"]
+
+
+class ConfigError(ValueError):
+    """A value that cannot be trained with; the message says what must hold and what came."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Levers:
+    """What a team changes in the hope of a gain; the defaults are plain cross-entropy on the data as they come."""
+
+    focal_gamma: float = 0.0
+    """Exponent of the focal factor (1 - p)^gamma; 0 is cross-entropy."""
+    focal_form: FocalForm = "soft"
+    """How the focal factor meets smoothed targets; see `dermtune.losses`."""
+    label_smoothing: float = 0.0
+    """Share of the target spread evenly over all classes."""
+    sampler_power: float = 0.0
+    """q in P(image) ~ n_class^-q: 0 natural, 0.5 square root, 1 class-balanced."""
+    logit_adjustment: float = 0.0
+    """tau in CE(z + tau log prior, y); 1 is balanced softmax."""
+
+    def __post_init__(self) -> None:
+        _require_numbers(self)
+        _require(self.focal_gamma >= 0, "focal_gamma", "be >= 0", self.focal_gamma)
+        _require_choice("focal_form", FocalForm, self.focal_form)
+        _require(0 <= self.label_smoothing < 1, "label_smoothing", "lie in [0, 1)", self.label_smoothing)
+        _require(0 <= self.sampler_power <= 1, "sampler_power", "lie in [0, 1]", self.sampler_power)
+        _require(self.logit_adjustment >= 0, "logit_adjustment", "be >= 0", self.logit_adjustment)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SyntheticConfig:
+    """A drawn lesion set, made in the data folder where there is none (`dermtune.data.synthetic`)."""
+
+    n_train: int = 3000
+    """Training photographs, over all classes."""
+    n_test: int = 1500
+    """Test photographs, over all classes."""
+    image_size: int = 32
+    """Side of a photograph in pixels."""
+    seed: int = 0
+    """Seed of the drawing; the same seed draws the same set."""
+
+    def __post_init__(self) -> None:
+        _require_numbers(self)
+        _require(self.n_train >= 200, "n_train", "be at least 200", self.n_train)
+        _require(self.n_test >= 100, "n_test", "be at least 100", self.n_test)
+        _require(self.image_size >= 16, "image_size", "be at least 16", self.image_size)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataConfig:
+    """How a folder of images and its metadata file become train, val and test."""
+
+    metadata: str = "metadata.csv"
+    """Metadata file, CSV or Parquet, inside the data folder."""
+    image_folder: str = "images"
+    """Folder of the images, inside the data folder."""
+    image_suffix: str = ".jpg"
+    """Appended to the image column's value to give the file's name; empty where it is there already."""
+    image_column: str = "image_id"
+    label_column: str = "label"
+    group_column: str | None = None
+    """Lesion, patient or case: never in two splits; None takes each image as its own group."""
+    split_column: str = "split"
+    """Column with `train`, `test` and, if there is one, `val`."""
+    image_size: int = 64
+    """Side of the square that the model sees, in pixels."""
+    fit: Fit = "squash"
+    """How an oblong image becomes a square: `squash` it, or zero-`pad` it first."""
+    interpolation: Interpolation = "bilinear"
+    """Resampling filter, always with antialiasing (Pillow)."""
+    val_fraction: float = 0.15
+    """Share of train that becomes val where the metadata have none."""
+    split_seed: int = 0
+    """Seed of that cut, shared by all trials."""
+    synthetic: SyntheticConfig | None = None
+    """Draw this set into the data folder where there is none yet."""
+
+    def __post_init__(self) -> None:
+        _require_numbers(self)
+        _require_choice("fit", Fit, self.fit)
+        _require_choice("interpolation", Interpolation, self.interpolation)
+        _require(self.image_size >= 8, "image_size", "be at least 8", self.image_size)
+        _require(0 < self.val_fraction < 1, "val_fraction", "lie in (0, 1)", self.val_fraction)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelConfig:
+    """Either an architecture built from its config with fresh weights, or a checkpoint to fine-tune."""
+
+    architecture: str | None = None
+    """A transformers model type with an image classifier (`siglip`, `resnet`, `vit`), built from `settings`."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Keyword arguments of that architecture's config class; JSON values only."""
+    checkpoint: str | None = None
+    """A hub id (`google/medsiglip-448`) or a local folder with `config.json` and safetensors weights."""
+    revision: str | None = None
+    """Hub revision to pin; None takes the newest."""
+    pooling: Pooling = "mean"
+    """Siglip only: mean of the patch tokens, or the attention-pooling head (`map`)."""
+    pixel_mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    pixel_std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+
+    def __post_init__(self) -> None:
+        _require_choice("pooling", Pooling, self.pooling)
+        if (self.architecture is None) == (self.checkpoint is None):
+            raise ConfigError(
+                "a model must have either `architecture` or `checkpoint`, "
+                f"got architecture={self.architecture!r} and checkpoint={self.checkpoint!r}"
+            )
+        for name in ("pixel_mean", "pixel_std"):
+            _require(len(getattr(self, name)) == 3, name, "have three values (R, G, B)", getattr(self, name))
+        _require(min(self.pixel_std) > 0, "pixel_std", "be > 0", self.pixel_std)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingConfig:
+    """The loop: optimiser, schedule, budget of steps, augmentation."""
+
+    epochs: int = 10
+    batch_size: int = 64
+    """Images a forward pass, on each device."""
+    accumulation: int = 1
+    """Forward passes an optimiser step."""
+    learning_rate: float = 1e-3
+    """Peak of the schedule, AdamW."""
+    weight_decay: float = 0.05
+    warmup_fraction: float = 0.1
+    """Share of all steps over which the learning rate rises linearly."""
+    schedule: Schedule = "cosine"
+    hflip: bool = True
+    """Mirror training images left-right at random."""
+    vflip: bool = False
+    """Mirror training images top-bottom at random."""
+    channels_last: bool = False
+    """Memory layout that convolutional backbones run faster in."""
+    precision: Precision = "auto"
+    """`auto` is bfloat16 autocast where the device has it, else float32."""
+    eval_batch_size: int = 256
+    gradient_checkpointing: bool = False
+
+    def __post_init__(self) -> None:
+        _require_numbers(self)
+        for name in ("epochs", "batch_size", "accumulation", "eval_batch_size"):
+            _require(getattr(self, name) >= 1, name, "be >= 1", getattr(self, name))
+        _require(self.learning_rate > 0, "learning_rate", "be > 0", self.learning_rate)
+        _require(self.weight_decay >= 0, "weight_decay", "be >= 0", self.weight_decay)
+        _require(0 <= self.warmup_fraction < 1, "warmup_fraction", "lie in [0, 1)", self.warmup_fraction)
+        _require_choice("schedule", Schedule, self.schedule)
+        _require_choice("precision", Precision, self.precision)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """All that rules a trial's result, but for the seed and the bytes of the data."""
+
+    data: DataConfig
+    model: ModelConfig
+    training: TrainingConfig
+    levers: Levers = field(default_factory=Levers)
+
+    def with_levers(self, values: Mapping[str, Scalar]) -> "Config":
+        """This config with the named levers set; a lever is any field of `Levers` or `TrainingConfig`.
+
+        Raises ConfigError for a name that is no lever and for a value that the lever refuses.
+        """
+        unknown = sorted(set(values) - set(LEVER_NAMES))
+        if unknown:
+            raise ConfigError(f"unknown lever {unknown[0]!r}; the levers are {', '.join(LEVER_NAMES)}")
+        levers = {k: v for k, v in values.items() if k in _names(Levers)}
+        training = {k: v for k, v in values.items() if k in _names(TrainingConfig)}
+        return replace(
+            self,
+            levers=replace(self.levers, **levers),
+            training=replace(self.training, **training),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The config as nested plain dicts, for manifests and MLflow params."""
+        plain: dict[str, Any] = json.loads(canonical_json(asdict(self)))
+        return plain
+
+    def departures(self) -> dict[str, Any]:
+        """Only what differs from the defaults: the config's identity.
+
+        A lever added later leaves it unchanged at its default, so finished trials stay finished.
+        Hence the rule: a default never changes.
+        """
+        return _departures(self)
+
+
+def canonical_json(value: Any) -> str:
+    """One text a value: keys sorted, no spaces, whole floats as written by `repr`."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _names(record: type[Any]) -> tuple[str, ...]:
+    return tuple(f.name for f in fields(record))
+
+
+LEVER_NAMES: tuple[str, ...] = _names(Levers) + _names(TrainingConfig)
+
+
+def _departures(record: Any) -> dict[str, Any]:
+    """Fields that differ from their defaults; a nested record is pruned the same way."""
+    changed: dict[str, Any] = {}
+    for f in fields(record):
+        value = getattr(record, f.name)
+        default = f.default_factory() if f.default_factory is not MISSING else f.default
+        if value != default:
+            changed[f.name] = _departures(value) if is_dataclass(value) else value
+    return changed
+
+
+def _require(holds: bool, name: str, must: str, got: object) -> None:
+    if not holds:
+        raise ConfigError(f"`{name}` must {must}, got {got!r}")
+
+
+def _require_choice(name: str, choices: Any, got: object) -> None:
+    _require(got in get_args(choices), name, f"be one of {', '.join(map(repr, get_args(choices)))}", got)
+
+
+def _require_numbers(record: Any) -> None:
+    """Numbers where numbers belong, and whole ones where a field is an int; floats are stored as floats."""
+    for f in fields(record):
+        got = getattr(record, f.name)
+        if f.type is float:
+            real = isinstance(got, int | float) and not isinstance(got, bool)
+            _require(real and abs(got) < float("inf"), f.name, "be a finite number", got)
+            object.__setattr__(record, f.name, float(got))
+        elif f.type is int:
+            _require(isinstance(got, int) and not isinstance(got, bool), f.name, "be a whole number", got)
+        elif f.type is bool:
+            _require(isinstance(got, bool), f.name, "be True or False", got)
