@@ -1,0 +1,1 @@
+"""Judging what was trained, from prediction files alone."""

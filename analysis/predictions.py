@@ -123,9 +123,9 @@ def _check(p: Predictions) -> None:
     n, k = len(p.sample_id), len(p.classes)
     if p.logits.shape != (n, k):
         raise PredictionError(f"logits must be [{n} images, {k} classes], got {list(p.logits.shape)}")
-    if p.group_id.shape != (n,) or p.label.shape != (n,):
+    if not len(p.group_id) == len(p.label) == n:
         raise PredictionError(
-            f"group_id and label must have {n} rows, got {p.group_id.shape[0]} and {p.label.shape[0]}"
+            f"group_id and label must have {n} rows, got {len(p.group_id)} and {len(p.label)}"
         )
     if n == 0:
         raise PredictionError("there must be at least one image, got none")

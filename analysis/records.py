@@ -100,7 +100,7 @@ class Comparison:
     reason: str
     """One sentence, made from this record's own numbers."""
     seeds_needed: int | None
-    """Seeds an arm, in all, that would decide an inconclusive delta as it stands; None if none would, or if decided."""
+    """Seeds an arm, in all, that would decide an inconclusive delta; None if none would, or if decided."""
     seed_deltas: tuple[float, ...]
     """Delta of each seed, in the order of `seeds`; empty where arms share no seeds."""
     guards: tuple[GuardResult, ...]

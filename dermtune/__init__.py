@@ -1,0 +1,1 @@
+"""Which change to a long-tailed medical image classifier is real?"""

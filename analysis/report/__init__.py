@@ -1,0 +1,1 @@
+"""A `Report` drawn for people and machines: terminal, Markdown, HTML, JSON, figures."""
