@@ -124,9 +124,7 @@ def _check(p: Predictions) -> None:
     if p.logits.shape != (n, k):
         raise PredictionError(f"logits must be [{n} images, {k} classes], got {list(p.logits.shape)}")
     if not len(p.group_id) == len(p.label) == n:
-        raise PredictionError(
-            f"group_id and label must have {n} rows, got {len(p.group_id)} and {len(p.label)}"
-        )
+        raise PredictionError(f"group_id and label must have {n} rows, got {len(p.group_id)} and {len(p.label)}")
     if n == 0:
         raise PredictionError("there must be at least one image, got none")
     _refuse_rows(~np.isfinite(p.logits).all(axis=1), p.sample_id, "logits must be finite")
