@@ -1,0 +1,169 @@
+"""One trial from folder to folder: open the data, train, write predictions, history and, last, the manifest."""
+
+import csv
+import functools
+import hashlib
+import importlib.metadata
+import platform
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from analysis.metrics import overall_scores
+from analysis.predictions import Predictions, write_predictions
+from dermtune.config import Config, DataConfig
+from dermtune.data.dataset import Dataset, open_dataset, prepare
+from dermtune.data.manifest import DataError
+from dermtune.data.place import Place
+from dermtune.ledger import TrialFolder
+from dermtune.plan import Trial
+
+RECORDED_PACKAGES = ("dermtune", "torch", "transformers", "accelerate", "numpy", "pillow", "ray")
+"""Packages whose versions stand in a manifest: those that can change a trial's numbers or its run."""
+
+EpochRow = Mapping[str, float]
+
+
+def execute(
+    trial: Trial,
+    place: Place,
+    folder: TrialFolder,
+    *,
+    threads: int,
+    gpus: float,
+    usd_per_hour: float | None = None,
+    on_epoch: Callable[[EpochRow], None] = lambda row: None,
+) -> Mapping[str, float]:
+    """The trial's test scores, after its folder holds all that it leaves behind.
+
+    A trial that was cut off goes on from its last checkpoint. What the trial raises (Diverged, ModelError, DataError)
+    is the caller's to record.
+    """
+    # torch and transformers take seconds to import: a driver that only plans must not pay for them.
+    from dermtune.train import History, train
+
+    started = time.perf_counter()
+    spent_before = _seconds_spent(folder)
+    folder.clear_failure()
+
+    def record_epoch(history: History) -> None:
+        folder.write_history(history)
+        on_epoch(history[-1])
+
+    outcome = train(
+        trial,
+        _checked_dataset(trial, place),
+        checkpoint=folder.checkpoint,
+        threads=threads,
+        on_epoch=record_epoch,
+    )
+    write_predictions(folder.predictions("val"), outcome.val)
+    write_predictions(folder.predictions("test"), outcome.test)
+    scores = {"val": _scores(outcome.val), "test": _scores(outcome.test)}
+    seconds = spent_before + time.perf_counter() - started
+    folder.finish(
+        {
+            **_identity(trial),
+            "scores": scores,
+            **_origin(),
+            "device": outcome.device,
+            "threads": threads,
+            "gpus": gpus,
+            "seconds": seconds,
+            "cost_usd": None if usd_per_hour is None else usd_per_hour * seconds / 3600,
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+    )
+    return scores["test"]
+
+
+def fingerprints(config: Config, place: Place) -> Mapping[str, str]:
+    """Content hashes of what the config only names: the data and, where it is a local folder, the checkpoint.
+
+    Runs in the driver before planning; draws the synthetic set where the recipe asks for one and there is none.
+    """
+    found = {"data": prepare(config.data, place)}
+    checkpoint = Path(config.model.checkpoint or "").expanduser()
+    if config.model.checkpoint is not None and checkpoint.is_dir():
+        found["checkpoint"] = _hash_files(sorted([*checkpoint.glob("*.json"), *checkpoint.glob("*.safetensors")]))
+    return found
+
+
+@functools.lru_cache(maxsize=2)
+def _opened(config: DataConfig, place: Place) -> Dataset:
+    """The dataset, read once a process: a reused actor's next trial finds it here."""
+    return open_dataset(config, place)
+
+
+def _checked_dataset(trial: Trial, place: Place) -> Dataset:
+    dataset = _opened(trial.config.data, place)
+    if dataset.fingerprint != trial.fingerprints["data"]:
+        raise DataError(
+            f"{place.data_dir} must hold the data that the sweep was planned on, fingerprint "
+            f"{trial.fingerprints['data']}, got {dataset.fingerprint}"
+        )
+    return dataset
+
+
+def _identity(trial: Trial) -> dict[str, Any]:
+    return {
+        "trial_id": trial.trial_id,
+        "arm": trial.arm,
+        "levers": dict(trial.levers),
+        "seed": trial.seed,
+        "config": trial.config.to_dict(),
+        "fingerprints": dict(trial.fingerprints),
+    }
+
+
+def _scores(predictions: Predictions) -> dict[str, float]:
+    return dict(overall_scores(predictions.label, predictions.probabilities))
+
+
+def _seconds_spent(folder: TrialFolder) -> float:
+    """Training seconds of an earlier, interrupted attempt whose epochs are kept."""
+    try:
+        with folder.history.open(newline="") as file:
+            return sum(float(row["seconds"]) for row in csv.DictReader(file))
+    except FileNotFoundError:
+        return 0.0
+
+
+def _origin() -> dict[str, Any]:
+    return {
+        "commit": _commit(),
+        "versions": {name: _version(name) for name in RECORDED_PACKAGES} | {"python": platform.python_version()},
+        "host": platform.node(),
+    }
+
+
+@functools.cache
+def _commit() -> str | None:
+    """The checkout's commit, `+` behind it where files differ from it; None where dermtune is installed."""
+    root = Path(__file__).parent
+    git = ["git", "-C", str(root)]
+    try:
+        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+        state = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return head.stdout.strip() + ("+" if state.stdout.strip() else "")
+
+
+@functools.cache
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _hash_files(paths: list[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            digest.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()

@@ -1,0 +1,52 @@
+"""From decoded bytes to what the model reads, on the device that the model is on."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dermtune.config import ModelConfig, TrainingConfig
+from dermtune.sampling import step_generator
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PixelPipeline:
+    """Normalisation and mirror augmentation of batches of uint8 images."""
+
+    mean: Tensor
+    """Channel means of pixels in [0, 1], [3, 1, 1]."""
+    std: Tensor
+    """Channel standard deviations, [3, 1, 1]."""
+    hflip: bool
+    vflip: bool
+    channels_last: bool
+    seed: int
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """Float images [B, 3, H, W] from uint8 [B, H, W, 3], on the same device."""
+        pixels = images.permute(0, 3, 1, 2).float().div_(255)
+        pixels = pixels.sub_(self.mean.to(pixels.device)).div_(self.std.to(pixels.device))
+        layout = torch.channels_last if self.channels_last else torch.contiguous_format
+        return pixels.contiguous(memory_format=layout)
+
+    def augment(self, pixels: Tensor, step: int) -> Tensor:
+        """The batch with each image mirrored or not, decided by (seed, step) alone: the same in every arm."""
+        generator = step_generator(self.seed, step)
+        for dim, wanted in ((3, self.hflip), (2, self.vflip)):
+            mirrored = torch.rand(len(pixels), generator=generator) < 0.5
+            if wanted:
+                chosen = mirrored.to(pixels.device)[:, None, None, None]
+                pixels = torch.where(chosen, pixels.flip(dim), pixels)
+        return pixels
+
+
+def pipeline_for(model: ModelConfig, training: TrainingConfig, seed: int) -> PixelPipeline:
+    """The pipeline that a trial's config asks for."""
+    return PixelPipeline(
+        mean=torch.tensor(model.pixel_mean).view(3, 1, 1),
+        std=torch.tensor(model.pixel_std).view(3, 1, 1),
+        hflip=training.hflip,
+        vflip=training.vflip,
+        channels_last=training.channels_last,
+        seed=seed,
+    )

@@ -1,0 +1,121 @@
+"""All that is not the question: data, backbone, optimiser, resources. Any sweep runs on any recipe."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from dermtune.config import Config, DataConfig, ModelConfig, SyntheticConfig, TrainingConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """What one trial occupies while it trains."""
+
+    cpus: int = 1
+    """CPU cores, and torch's threads."""
+    gpus: float | None = None
+    """GPUs, a fraction to share one; None takes one where the machine has any, else none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """How a sweep's trials are trained; a user's own file returns one from `recipe()`."""
+
+    name: str
+    config: Config
+    """The configuration that a sweep's levers change."""
+    data_dir: str | None = None
+    """Data folder where `--data` names none; None asks for `--data`."""
+    resources: Resources = Resources()
+    seconds_per_trial: float | None = None
+    """A measured duration, the estimate until this sweep has trials of its own."""
+    note: str = ""
+    """What a user should know before the first run, and where `seconds_per_trial` was measured."""
+
+
+def laptop() -> Recipe:
+    """Drawn lesions and a small Siglip with fresh weights: forty trials in minutes on two cores."""
+    return Recipe(
+        name="laptop",
+        config=Config(
+            data=DataConfig(
+                image_suffix=".png",
+                group_column="lesion_id",
+                image_size=32,
+                synthetic=SyntheticConfig(),
+            ),
+            model=ModelConfig(
+                architecture="siglip",
+                settings={
+                    "vision_config": {
+                        "image_size": 32,
+                        "patch_size": 8,
+                        "hidden_size": 64,
+                        "intermediate_size": 128,
+                        "num_hidden_layers": 2,
+                        "num_attention_heads": 4,
+                    }
+                },
+            ),
+            training=TrainingConfig(epochs=8, batch_size=64, learning_rate=2e-3, warmup_fraction=0.2, vflip=True),
+        ),
+        data_dir="data/laptop",
+        note="drawn images, not photographs: a rehearsal of the design, never evidence about a lever",
+    )
+
+
+def ham10000() -> Recipe:
+    """HAM10000 dermatoscopy (Tschandl et al. 2018) and a small ResNet trained from scratch on a CPU core."""
+    return Recipe(
+        name="ham10000",
+        config=Config(
+            data=DataConfig(label_column="dx", group_column="lesion_id", image_size=64),
+            model=ModelConfig(
+                architecture="resnet",
+                settings={
+                    "embedding_size": 16,
+                    "hidden_sizes": [16, 32, 64, 128],
+                    "depths": [1, 1, 1, 1],
+                    "layer_type": "basic",
+                },
+                pixel_mean=(0.78, 0.53, 0.55),
+                pixel_std=(0.13, 0.15, 0.17),
+            ),
+            training=TrainingConfig(
+                epochs=10,
+                batch_size=64,
+                learning_rate=2e-3,
+                warmup_fraction=0.3,
+                vflip=True,
+                channels_last=True,
+            ),
+        ),
+        data_dir="data/ham10000",
+        note="a folder with images/<image_id>.jpg and metadata.csv (image_id, lesion_id, dx, split)",
+    )
+
+
+def medsiglip() -> Recipe:
+    """MedSigLIP fine-tuned at 448 px on a GPU, after Google's published notebook, split by case instead of image."""
+    return Recipe(
+        name="medsiglip",
+        config=Config(
+            data=DataConfig(group_column="case_id", image_size=448, fit="pad"),
+            model=ModelConfig(checkpoint="google/medsiglip-448"),
+            training=TrainingConfig(
+                epochs=3,
+                batch_size=8,
+                accumulation=8,
+                learning_rate=5e-5,
+                weight_decay=0.01,
+                warmup_fraction=0.0,
+                eval_batch_size=64,
+            ),
+        ),
+        resources=Resources(cpus=8, gpus=1),
+        note="a folder with images/<image_id>.jpg and metadata.csv (image_id, case_id, label, split); "
+        "google/medsiglip-448 is gated: accept its licence on the hub and set HF_TOKEN",
+    )
+
+
+RECIPES: Mapping[str, Callable[[], Recipe]] = {"laptop": laptop, "ham10000": ham10000, "medsiglip": medsiglip}
+"""The recipes that `--recipe` knows by name."""
