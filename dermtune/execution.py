@@ -35,12 +35,12 @@ def execute(
     threads: int,
     gpus: float,
     usd_per_hour: float | None = None,
-    on_epoch: Callable[[EpochRow], None] = lambda row: None,
+    on_epoch: Callable[[EpochRow], None],
 ) -> Mapping[str, float]:
     """The trial's test scores, after its folder holds all that it leaves behind.
 
-    A trial that was cut off goes on from its last checkpoint. What the trial raises (Diverged, ModelError, DataError)
-    is the caller's to record.
+    A trial that was cut off goes on from its last checkpoint. What goes wrong (Diverged, ModelError, DataError) is
+    raised: the caller records it.
     """
     # torch and transformers take seconds to import: a driver that only plans must not pay for them.
     from dermtune.train import History, train

@@ -68,7 +68,7 @@ def _describe_head(hf_config: Any, config: ModelConfig, classes: tuple[str, ...]
     hf_config.id2label = dict(enumerate(classes))
     hf_config.label2id = {name: index for index, name in enumerate(classes)}
     if hf_config.model_type == "siglip":
-        # Mean pooling never reads the attention-pooling head: without it there is no idle work and no unused weight.
+        # Mean pooling never reads the attention-pooling head: without it nothing runs idle and no weight is unused.
         hf_config.vision_config.vision_use_head = config.pooling == "map"
 
 
@@ -95,8 +95,8 @@ def _what_to_do(checkpoint: str, error: Exception) -> str:
         )
     if any(isinstance(cause, LocalEntryNotFoundError) for cause in causes):
         return (
-            f"{checkpoint} is not on this machine and the hub cannot be reached: go online with its licence accepted "
-            f"at {page} and a token in HF_TOKEN, or name a local folder with config.json and model.safetensors"
+            f"{checkpoint} is not on this machine and the hub cannot be reached: go online with its licence "
+            f"accepted at {page} and a token in HF_TOKEN, or name a local folder with config.json and model.safetensors"
         )
     first_line = str(error).strip().splitlines()[0]
     return f"{checkpoint} cannot be loaded: {first_line} (see {page}; a gated model needs HF_TOKEN)"

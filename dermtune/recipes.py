@@ -95,7 +95,7 @@ def ham10000() -> Recipe:
 
 
 def medsiglip() -> Recipe:
-    """MedSigLIP fine-tuned at 448 px on a GPU, after Google's published notebook, split by case instead of image."""
+    """MedSigLIP fine-tuned at 448 px on a GPU, after Google's notebook, but split by case, not by image."""
     return Recipe(
         name="medsiglip",
         config=Config(

@@ -1,4 +1,4 @@
-"""One trial's training: `train(trial, data)` gives the predictions on val and test. It knows no Ray and no MLflow."""
+"""One trial's training: `train(trial, data)` gives its predictions on val and test. No Ray and no MLflow here."""
 
 import contextlib
 import math
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 from transformers import EvalPrediction, Trainer, TrainerCallback, TrainingArguments
+from typing_extensions import override
 
 from analysis.metrics import overall_scores
 from analysis.predictions import Predictions
@@ -88,7 +89,9 @@ class _Images(TorchDataset[Any]):
 class _PairedTrainer(Trainer):
     """transformers' Trainer with our sampler, our loss, and pixels made on the device."""
 
-    def __init__(self, *, sampler: PowerSampler, loss: ClassificationLoss, pixels: PixelPipeline, **kwargs: Any):
+    def __init__(
+        self, *, sampler: PowerSampler, loss: ClassificationLoss, pixels: PixelPipeline, **kwargs: Any
+    ) -> None:
         self._sampler = sampler
         self._pixels = pixels
         self._micro_step = (-1, 0)
@@ -100,9 +103,11 @@ class _PairedTrainer(Trainer):
 
         super().__init__(compute_loss_func=scaled_loss, data_collator=lambda batch: batch, **kwargs)
 
+    @override
     def _get_train_sampler(self, train_dataset: Any = None) -> PowerSampler:
         return self._sampler
 
+    @override
     def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
         inputs = super()._prepare_inputs(inputs)
         pixels = self._pixels.normalise(inputs["pixel_values"])
@@ -110,6 +115,7 @@ class _PairedTrainer(Trainer):
             pixels = self._pixels.augment(pixels, self._next_micro_step())
         return {**inputs, "pixel_values": pixels}
 
+    @override
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if "loss" in logs:
             if not math.isfinite(logs["loss"]):
@@ -136,10 +142,12 @@ class _EpochEvents(TrainerCallback):
         self._on_epoch = on_epoch
         self.trainer: _PairedTrainer | None = None
 
+    @override
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self.trainer is not None:
             self.trainer.epoch_begins()
 
+    @override
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         checkpoints.seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
         self._on_epoch(_history(state.log_history))
