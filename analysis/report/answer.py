@@ -1,0 +1,79 @@
+"""The answer in at most three sentences, made from the verdicts."""
+
+from collections.abc import Sequence
+
+from analysis.records import Comparison, Report, Verdict
+from analysis.report.words import Unit, count, listed, metric_title, unit_of
+
+
+def answer(report: Report) -> tuple[str, ...]:
+    """What to keep, what to reject and what is undecided: one sentence each, an empty one left out.
+
+    A report of one arm alone says its noise instead.
+    """
+    if not report.comparisons:
+        return (_noise(report),)
+    sentences = (
+        _kept(report, _ranked(report, "keep")),
+        _rejected(report, _ranked(report, "reject")),
+        _undecided(report, _ranked(report, "inconclusive")),
+    )
+    return tuple(filter(None, sentences))
+
+
+def facts(report: Report) -> str:
+    """The size of the evidence in one line: images, groups where there are any, classes, resamples."""
+    groups = f" of {count(report.n_groups, 'group')}" if report.n_groups < report.n_images else ""
+    classes = count(len(report.class_names), "class")
+    return f"{count(report.n_images, 'test image')}{groups}, {classes}, {count(report.n_resamples, 'resample')}"
+
+
+def _ranked(report: Report, verdict: Verdict) -> list[Comparison]:
+    chosen = [comparison for comparison in report.comparisons if comparison.verdict == verdict]
+    return sorted(chosen, key=lambda comparison: -comparison.delta)
+
+
+def _kept(report: Report, kept: Sequence[Comparison]) -> str:
+    metric, unit = metric_title(report.metric), unit_of(report.metric)
+    if not kept:
+        return f"No arm is shown to beat the baseline in {metric}."
+    if len(kept) > 1:
+        return f"Keep {listed([_with_delta(c, unit) for c in kept])}, in {metric} over the baseline."
+    only = kept[0]
+    interval = unit.interval(only.ci_low_simultaneous, only.ci_high_simultaneous) + unit.symbol
+    return f"Keep {_with_delta(only, unit)}, in {metric} over the baseline; its 95% interval is {interval}."
+
+
+def _rejected(report: Report, rejected: Sequence[Comparison]) -> str:
+    if not rejected:
+        return ""
+    unit = unit_of(report.metric)
+    names = listed([_with_delta(c, unit) for c in rejected])
+    return f"Reject {names}: a gain of {unit.size(report.margin)} is ruled out."
+
+
+def _undecided(report: Report, undecided: Sequence[Comparison]) -> str:
+    if not undecided:
+        return ""
+    unit = unit_of(report.metric)
+    return f"Undecided: {listed([f'{c.arm} ({unit.said(c.delta)}; {_way_out(c)})' for c in undecided])}."
+
+
+def _way_out(comparison: Comparison) -> str:
+    if comparison.seeds_needed is None:
+        return "more seeds cannot decide it"
+    return f"{comparison.seeds_needed} seeds an arm would decide it at this delta"
+
+
+def _with_delta(comparison: Comparison, unit: Unit) -> str:
+    cost = ", at a cost" if comparison.label == "at a cost" else ""
+    return f"{comparison.arm} ({unit.said(comparison.delta)}{cost})"
+
+
+def _noise(report: Report) -> str:
+    metric, unit = metric_title(report.metric), unit_of(report.metric)
+    alone = report.arms[0]
+    mean = f"{alone.arm} alone: {metric} {unit.score(alone.mean)} over {count(alone.n_seeds, 'seed')}"
+    if alone.sd is None:
+        return f"{mean}; its run-to-run noise needs a second seed."
+    return f"{mean}, with a run-to-run standard deviation of {unit.size(alone.sd)}."

@@ -1,0 +1,71 @@
+"""The JSON report, format 1: what other programs read. Keys are added, never renamed."""
+
+import json
+import math
+from dataclasses import asdict
+from typing import Any
+
+from analysis.records import ArmSummary, Comparison, Report
+
+FORMAT = 1
+
+
+def render_json(report: Report) -> str:
+    """The report as JSON text, byte-identical for the same report; fractions, not points.
+
+    An infinite number (the degrees of freedom of a variance taken as known) is `null`.
+    """
+    return json.dumps(_finite(_document(report)), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _document(report: Report) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "name": report.name,
+        "question": report.question,
+        "metric": report.metric,
+        "margin": report.margin,
+        "estimand": report.estimand,
+        "baseline": report.baseline,
+        "n_images": report.n_images,
+        "n_groups": report.n_groups,
+        "n_classes": len(report.class_names),
+        "classes": report.class_names,
+        "run_sd": report.run_sd,
+        "noise_sd": report.noise_sd,
+        "n_resamples": report.n_resamples,
+        "arms": [_arm(arm) for arm in report.arms],
+        "comparisons": [_comparison(comparison) for comparison in report.comparisons],
+        "effects": [],
+        "problems": report.problems,
+        "provenance": report.provenance,
+    }
+
+
+def _arm(arm: ArmSummary) -> dict[str, Any]:
+    return {
+        "arm": arm.arm,
+        "levers": arm.levers,
+        "n_seeds": arm.n_seeds,
+        "seeds": arm.seeds,
+        "mean": arm.mean,
+        "sd": arm.sd,
+        **arm.scores,
+        "seed_scores": arm.seed_scores,
+        "classes": [asdict(score) for score in arm.classes],
+    }
+
+
+def _comparison(comparison: Comparison) -> dict[str, Any]:
+    return {**asdict(comparison), "n_seeds": len(comparison.seeds)}
+
+
+def _finite(value: Any) -> Any:
+    """The value in plain lists and dicts, non-finite floats as None."""
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if hasattr(value, "items"):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value

@@ -1,0 +1,137 @@
+"""The report in a terminal: one table read at a glance, a reason an arm, then what else must be known."""
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from analysis.records import ArmSummary, Comparison, Report, Verdict
+from analysis.report.answer import answer, facts
+from analysis.report.strip import Scale, ruler, scale_of, strip
+from analysis.report.words import (
+    SIGNS,
+    Unit,
+    metric_title,
+    population,
+    pvalue,
+    seed_counts,
+    unit_of,
+)
+
+STYLES: dict[Verdict, str] = {"keep": "green", "reject": "red", "inconclusive": "yellow"}
+
+_FIXED_COLUMNS = 56
+"""Characters that all columns but arm and strip take, with the space between them."""
+_STRIP_AT_LEAST = 16
+"""Below this a strip is scribble, and is left out."""
+_STRIP_AT_MOST = 48
+
+
+def print_report(report: Report, console: Console) -> None:
+    """Print the report, fitted to the console's width; the strips go where there is no room for them."""
+    console.print()
+    console.print(_heading(report))
+    console.print(Padding(Text("\n".join(answer(report))), (1, 0)))
+    console.print(_table(report, console.width))
+    for block in (_reasons(report), _remarks(report)):
+        if block is not None:
+            console.print(Padding(block, (1, 0, 0, 0)))
+    console.print(Padding(_legend(report), (1, 0)))
+
+
+def _heading(report: Report) -> Text:
+    title = Text(report.name, style="bold")
+    if report.question:
+        title.append(f"  {report.question}", style="not bold")
+    return title
+
+
+def _table(report: Report, width: int) -> Table:
+    arm_width = max(len(part) for arm in report.arms for part in _split(arm.arm))
+    scale = _scale(report, width - _FIXED_COLUMNS - min(arm_width, 28))
+    unit = unit_of(report.metric)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 1, 0), header_style="dim")
+    table.add_column("arm", overflow="fold", max_width=28)
+    table.add_column("seeds", justify="right")
+    table.add_column(Text("mean\nsd"), justify="right", no_wrap=True)
+    table.add_column(Text(f"delta{unit.symbol and ','}{unit.symbol}\n95% interval"), no_wrap=True)
+    if scale is not None:
+        table.add_column(ruler(scale, unit), no_wrap=True)
+    table.add_column(Text("p\nadj."), justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    compared = {comparison.arm: comparison for comparison in report.comparisons}
+    for arm in report.arms:
+        table.add_row(*_row(arm, compared.get(arm.arm), unit, scale))
+    return table
+
+
+def _scale(report: Report, room: int) -> Scale | None:
+    if not report.comparisons or room < _STRIP_AT_LEAST:
+        return None
+    return scale_of(report, min(room, _STRIP_AT_MOST))
+
+
+def _row(arm: ArmSummary, comparison: Comparison | None, unit: Unit, scale: Scale | None) -> list[Text]:
+    sd = f"\n{unit.score(arm.sd)}" if arm.sd is not None else "\n–"
+    cells = [Text("\n".join(_split(arm.arm))), Text(str(arm.n_seeds)), _two(unit.score(arm.mean), sd)]
+    if comparison is None:
+        strips = [Text()] if scale is not None else []
+        return [*cells, Text(), *strips, Text(), Text("baseline", style="dim")]
+    style = STYLES[comparison.verdict]
+    interval = unit.interval(comparison.ci_low_simultaneous, comparison.ci_high_simultaneous)
+    cells.append(_two(unit.delta(comparison.delta), f"\n{interval}"))
+    if scale is not None:
+        cells.append(strip(comparison, scale, style))
+    verdict = Text(f"{SIGNS[comparison.verdict]} {comparison.verdict}", style=f"bold {style}")
+    verdict.append(f"\n  {comparison.label}" if comparison.label else "", style=f"not bold {style}")
+    return [*cells, _two(pvalue(comparison.p_value), f"\n{pvalue(comparison.p_adjusted)}"), verdict]
+
+
+def _two(first: str, second: str) -> Text:
+    return Text.assemble((first, "bold"), (second, "dim"))
+
+
+def _split(arm: str) -> list[str]:
+    """`a=1+b=2` in two lines, so that a long arm leaves room for its numbers."""
+    first, *rest = arm.split("+")
+    return [first, *(f"+{part}" for part in rest)]
+
+
+def _reasons(report: Report) -> Table | None:
+    if not report.comparisons:
+        return None
+    grid = Table.grid(padding=(0, 1, 0, 0))
+    grid.add_column()
+    grid.add_column(overflow="fold")
+    for comparison in report.comparisons:
+        said = Text.assemble((comparison.arm, "bold"), f": {comparison.reason}")
+        grid.add_row(Text(SIGNS[comparison.verdict], style=STYLES[comparison.verdict]), said)
+    return grid
+
+
+def _remarks(report: Report) -> Table | None:
+    """Problems, then notes; a note that several arms share is said once."""
+    noted: dict[str, list[str]] = {}
+    for comparison in report.comparisons:
+        for note in comparison.notes:
+            noted.setdefault(note, []).append(comparison.arm)
+    if not report.problems and not noted:
+        return None
+    grid = Table.grid(padding=(0, 1, 0, 0))
+    grid.add_column()
+    grid.add_column(overflow="fold")
+    for problem in report.problems:
+        grid.add_row(Text("!", style="bold yellow"), Text.assemble(("problem: ", "bold"), problem))
+    for note, arms in noted.items():
+        where = "all arms" if len(arms) == len(report.comparisons) else ", ".join(arms)
+        grid.add_row(Text("·", style="dim"), Text.assemble((f"{where}: ", "dim"), note))
+    return grid
+
+
+def _legend(report: Report) -> Text:
+    unit = unit_of(report.metric)
+    seeds = seed_counts(arm.n_seeds for arm in report.arms)
+    text = f"{metric_title(report.metric)}; {seeds}, {facts(report)}; margin {unit.size(report.margin)}."
+    if report.comparisons:
+        text += f" Intervals hold for all arms at once and speak for {population(report.estimand)}."
+    return Text(text, style="dim")

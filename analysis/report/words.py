@@ -1,0 +1,111 @@
+"""How numbers and verdicts are said: one wording for the terminal, Markdown and HTML."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from analysis.records import Comparison, Estimand, Verdict
+
+SIGNS: dict[Verdict, str] = {"keep": "✓", "reject": "✗", "inconclusive": "?"}
+"""A verdict's sign, so that colour never carries a meaning alone."""
+
+_METRICS = {
+    "balanced_accuracy": "balanced accuracy",
+    "top1": "top-1",
+    "top3": "top-3",
+    "macro_f1": "macro-F1",
+    "ece": "ECE",
+    "nll": "NLL",
+}
+
+_POPULATIONS: dict[Estimand, str] = {
+    "both": "new seeds and new images",
+    "seeds": "new seeds on this test set",
+    "images": "these checkpoints on new images",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """How a metric's values are printed."""
+
+    factor: float
+    """What a stored fraction is multiplied by."""
+    symbol: str
+    """What follows a difference, with its space; empty where the metric has no unit."""
+    decimals: int
+    """Decimals in a table; a sentence has one less."""
+
+    def score(self, value: float) -> str:
+        """`66.33` of .6633."""
+        return _minus(f"{value * self.factor:.{self.decimals}f}")
+
+    def delta(self, value: float) -> str:
+        """`+1.13` of .0113; the sign stays where the digits round to nought, and goes at nought itself."""
+        return _signed(value * self.factor, self.decimals)
+
+    def said(self, value: float) -> str:
+        """`+1.1 pt` of .0113, as a sentence says it."""
+        return _signed(value * self.factor, self.decimals - 1) + self.symbol
+
+    def size(self, value: float) -> str:
+        """`0.6 pt` of .006: a margin or a standard deviation."""
+        return f"{value * self.factor:.{self.decimals}f}".rstrip("0").rstrip(".") + self.symbol
+
+    def interval(self, low: float, high: float) -> str:
+        """`+0.31 to +1.95`."""
+        return f"{self.delta(low)} to {self.delta(high)}"
+
+
+def unit_of(metric: str) -> Unit:
+    """Points (hundredths) for every metric that is a fraction; NLL is printed as it is."""
+    if metric == "nll":
+        return Unit(factor=1.0, symbol="", decimals=4)
+    return Unit(factor=100.0, symbol=" pt", decimals=2)
+
+
+def metric_title(metric: str) -> str:
+    """The metric as a person names it: `balanced accuracy`, `recall of eczema`."""
+    kind, _, class_name = metric.partition(":")
+    return f"{kind} of {class_name}" if class_name else _METRICS.get(metric, metric)
+
+
+def population(estimand: Estimand) -> str:
+    """What the intervals speak for."""
+    return _POPULATIONS[estimand]
+
+
+def verdict_words(comparison: Comparison) -> str:
+    """`keep, practical`, `inconclusive`: the verdict with its label."""
+    return ", ".join(filter(None, (comparison.verdict, comparison.label)))
+
+
+def pvalue(value: float) -> str:
+    """Three decimals, or `<0.001`."""
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def listed(items: Sequence[str], *, at_most: int = 3) -> str:
+    """`a, b and c`; beyond `at_most` the rest is counted."""
+    shown = list(items[:at_most])
+    if len(items) > at_most:
+        shown.append(f"{len(items) - at_most} more")
+    return " and ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))
+
+
+def count(n: int, noun: str) -> str:
+    """`1 seed`, `5 seeds`, `1,512 images`."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}{'es' if noun.endswith('s') else 's'}"
+
+
+def seed_counts(n_seeds: Iterable[int]) -> str:
+    """`5 seeds an arm`, or `3 to 5 seeds an arm` where arms differ."""
+    low, *rest = sorted(set(n_seeds))
+    return f"{low} to {rest[-1]} seeds an arm" if rest else f"{count(low, 'seed')} an arm"
+
+
+def _signed(value: float, decimals: int) -> str:
+    return _minus(f"{value:+.{decimals}f}") if value else f"{0:.{decimals}f}"
+
+
+def _minus(text: str) -> str:
+    return text.replace("-", "−")

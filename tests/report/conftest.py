@@ -1,0 +1,139 @@
+"""A report as eight arms with five seeds would give it, every verdict in it once."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from analysis.records import ArmSummary, ClassScore, Comparison, GuardResult, Report
+
+CLASSES = ("melanocytic nevus", "melanoma", "benign keratosis", "basal cell carcinoma", "dermatofibroma")
+SIZES = (1006, 167, 165, 77, 17)
+MARGIN = 0.006
+
+# levers, delta, half-width of the interval alone, verdict, label, reason, seeds needed
+CASES = (
+    ((1.0, 0.0), 0.0071, 0.0041, "keep", "", "+0.7 pt, and the interval lies above 0.", None),
+    ((2.0, 0.0), 0.0168, 0.0060, "keep", "practical", "+1.7 pt, and all of the interval exceeds 0.6 pt.", None),
+    ((3.0, 0.0), 0.0123, 0.0072, "keep", "at a cost", "+1.2 pt, but top-1 falls by 1.4 pt.", None),
+    ((0.0, 0.1), 0.0005, 0.0031, "reject", "equivalent", "+0.1 pt: within 0.6 pt either way.", None),
+    ((1.0, 0.1), 0.0047, 0.0069, "inconclusive", "", "+0.5 pt: 12 seeds an arm would decide it.", 12),
+    ((2.0, 0.1), 0.0029, 0.0109, "inconclusive", "", "+0.3 pt: more seeds cannot decide it.", None),
+    ((3.0, 0.1), -0.0146, 0.0075, "reject", "worse", "−1.5 pt, and the interval lies below 0.", None),
+)
+SEEDS = (0, 1, 2, 3, 4)
+
+
+@pytest.fixture
+def report():
+    rng = np.random.default_rng(0)
+    baseline = _arm("baseline", (0.0, 0.0), 0.6633, rng)
+    arms = [_arm(_name(case[0]), case[0], baseline.mean + case[1], rng) for case in CASES]
+    return Report(
+        name="focal_ls",
+        question="Does focal loss lift the long tail, and does label smoothing compose with it?",
+        metric="balanced_accuracy",
+        margin=MARGIN,
+        estimand="both",
+        baseline="baseline",
+        n_images=sum(SIZES),
+        n_groups=1250,
+        class_names=CLASSES,
+        run_sd=0.006,
+        n_resamples=10_000,
+        arms=(baseline, *arms),
+        comparisons=tuple(_comparison(case, rng) for case in CASES),
+        noise_sd=0.0061,
+        problems=("1 of 40 trials is missing: focal_gamma=3 · seed 4 (diverged: the loss is not finite)",),
+        provenance={
+            "commit": "0f3c9a1",
+            "data_fingerprint": "9d41b6a2c0f1",
+            "versions": {"torch": "2.13.0", "ray": "2.60.0"},
+            "device": "NVIDIA H100 80GB HBM3",
+            "hours": 31.4,
+        },
+    )
+
+
+@pytest.fixture
+def alone(report):
+    """The same baseline, nothing compared with it."""
+    return replace(report, arms=report.arms[:1], comparisons=(), problems=())
+
+
+def _name(levers):
+    parts = [f"{name}={value:g}" for name, value in _levers(levers).items() if value]
+    return "+".join(parts)
+
+
+def _levers(values):
+    return dict(zip(("focal_gamma", "label_smoothing"), values, strict=True))
+
+
+def _arm(name, levers, mean, rng):
+    noise = rng.normal(0, 0.006, len(SEEDS))
+    scores = mean + noise - noise.mean()
+    return ArmSummary(
+        arm=name,
+        levers=_levers(levers),
+        seeds=SEEDS,
+        mean=mean,
+        sd=float(scores.std(ddof=1)),
+        seed_scores=tuple(map(float, scores)),
+        scores={
+            "top1": 0.736,
+            "top3": 0.9276,
+            "balanced_accuracy": mean,
+            "macro_f1": 0.641,
+            "ece": 0.052,
+            "nll": 0.91,
+        },
+        classes=tuple(
+            ClassScore(name=c, n_images=n, recall=float(rng.uniform(0.4, 0.9)), over_prediction=float(o))
+            for c, n, o in zip(CLASSES, SIZES, rng.uniform(0.6, 1.7, len(CLASSES)), strict=True)
+        ),
+    )
+
+
+def _comparison(case, rng):
+    levers, delta, half, verdict, label, reason, seeds_needed = case
+    p_value = float(np.clip(np.exp(-((delta / half * 2) ** 2) / 1.5), 1e-4, 1))
+    return Comparison(
+        arm=_name(levers),
+        baseline="baseline",
+        metric="balanced_accuracy",
+        seeds=SEEDS,
+        delta=delta,
+        se=half / 2.2,
+        df=14.3,
+        v_seed=4e-6,
+        v_img=5e-6,
+        v_res=1e-6,
+        ci_low=delta - half,
+        ci_high=delta + half,
+        ci_low_closed=delta - half,
+        ci_high_closed=delta + half,
+        ci_low_simultaneous=delta - 1.4 * half,
+        ci_high_simultaneous=delta + 1.4 * half,
+        p_value=p_value,
+        p_adjusted=min(1.0, 7 * p_value),
+        probability_better=0.93 if delta > 0 else 0.04,
+        misled_rate=0.2,
+        verdict=verdict,
+        label=label,
+        reason=reason,
+        seeds_needed=seeds_needed,
+        seed_deltas=tuple(map(float, delta + rng.normal(0, 0.006, len(SEEDS)))),
+        guards=(
+            GuardResult(
+                metric="top1",
+                delta=-0.014 if label == "at a cost" else 0.001,
+                ci_low=-0.019 if label == "at a cost" else -0.003,
+                ci_high=-0.009 if label == "at a cost" else 0.005,
+                margin=MARGIN,
+                non_inferior=label != "at a cost",
+            ),
+        ),
+        class_deltas={c: float(d) for c, d in zip(CLASSES, rng.normal(delta, 0.03, len(CLASSES)), strict=True)},
+        notes=("images of one lesion are resampled together",),
+    )
