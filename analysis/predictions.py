@@ -127,16 +127,21 @@ def _check(p: Predictions) -> None:
         raise PredictionError(f"group_id and label must have {n} rows, got {len(p.group_id)} and {len(p.label)}")
     if n == 0:
         raise PredictionError("there must be at least one image, got none")
-    _refuse_rows(~np.isfinite(p.logits).all(axis=1), p.sample_id, "logits must be finite")
+    _refuse_rows(_not_finite(p.logits), p.sample_id, "logits must be finite")
     _refuse_rows((p.label < 0) | (p.label >= k), p.sample_id, f"label must lie in 0..{k - 1}")
     if p.logits_hflip is not None:
         if p.logits_hflip.shape != (n, k):
             raise PredictionError(f"logits_hflip must be [{n}, {k}], got {list(p.logits_hflip.shape)}")
-        _refuse_rows(~np.isfinite(p.logits_hflip).all(axis=1), p.sample_id, "logits_hflip must be finite")
+        _refuse_rows(_not_finite(p.logits_hflip), p.sample_id, "logits_hflip must be finite")
     _, first, count = np.unique(p.sample_id, return_index=True, return_counts=True)
     if (count > 1).any():
         doubled: Sequence[str] = p.sample_id[first[count > 1]].tolist()
         raise PredictionError(f"sample_id must be unique, {len(doubled)} are doubled, the first {doubled[0]!r}")
+
+
+def _not_finite(matrix: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Rows with a value that is not a finite number, [N]."""
+    return np.asarray(~np.isfinite(matrix).all(axis=1))
 
 
 def _refuse_rows(bad: NDArray[np.bool_], sample_id: NDArray[np.str_], must: str) -> None:

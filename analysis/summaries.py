@@ -1,0 +1,48 @@
+"""Each arm by itself: means over its seeds, and its classes."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from analysis.metrics import Floats, Metric, class_sizes, over_predictions, recalls, scores
+from analysis.records import ArmSummary, ClassScore
+from analysis.sources import Arm
+
+
+def summarise(arm: Arm, metric: Metric, classes: Sequence[str]) -> ArmSummary:
+    """The arm's scores, means over seeds; classes without images are left out."""
+    values = np.asarray([metric.score(run.outcome) for run in arm.runs])
+    of_runs = [scores(run.outcome) for run in arm.runs]
+    return ArmSummary(
+        arm=arm.name,
+        levers=arm.levers,
+        seeds=tuple(run.seed for run in arm.runs),
+        mean=float(values.mean()),
+        sd=float(values.std(ddof=1)) if len(values) > 1 else None,
+        seed_scores=tuple(map(float, values)),
+        scores={name: float(np.mean([of_run[name] for of_run in of_runs])) for name in of_runs[0]},
+        classes=_class_scores(arm, classes),
+    )
+
+
+def pooled_sd(arms: Sequence[ArmSummary]) -> float | None:
+    """Run-to-run standard deviation pooled over arms by their degrees of freedom; None with one seed an arm."""
+    squares = [(arm.n_seeds - 1) * arm.sd**2 for arm in arms if arm.sd is not None]
+    df = sum(arm.n_seeds - 1 for arm in arms)
+    return math.sqrt(sum(squares) / df) if df else None
+
+
+def mean_recalls(arm: Arm) -> Floats:
+    """Recall of each class, mean over seeds, [K]; nan for a class without images."""
+    return np.asarray(np.mean([recalls(run.outcome) for run in arm.runs], axis=0))
+
+
+def _class_scores(arm: Arm, classes: Sequence[str]) -> tuple[ClassScore, ...]:
+    sizes = class_sizes(arm.runs[0].outcome)
+    predicted = np.mean([over_predictions(run.outcome) for run in arm.runs], axis=0)
+    return tuple(
+        ClassScore(name=name, n_images=int(size), recall=float(recall), over_prediction=float(ratio))
+        for name, size, recall, ratio in zip(classes, sizes, mean_recalls(arm), predicted, strict=True)
+        if size > 0
+    )

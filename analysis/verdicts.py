@@ -1,0 +1,165 @@
+"""From an interval to a verdict, in words made of the same numbers."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from analysis.records import Estimand, GuardResult, Verdict
+from analysis.variance import Contrast, Interval, t_quantile
+
+MOST_SEEDS = 200
+"""Beyond this many seeds an arm nobody waits for a decision."""
+_CANNOT = "more seeds cannot decide it: the test set's rare classes limit the interval"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What a verdict rests on."""
+
+    metric: str
+    higher_is_better: bool
+    delta: float
+    interval: Interval
+    """The interval that holds for all arms at once."""
+    interval_90: Interval
+    """The 90% interval of this arm alone: two one-sided tests at 5% (Schuirmann 1987)."""
+    margin: float
+    guards: Sequence[GuardResult]
+    contrast: Contrast
+    estimand: Estimand
+    level: float
+    """Level of `interval`."""
+    n_seeds: int
+    """Fewest seeds of the two arms."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """A verdict with its reason."""
+
+    verdict: Verdict
+    label: str
+    reason: str
+    seeds_needed: int | None
+
+
+def judge(evidence: Evidence) -> Judgement:
+    """Keep what is better than the baseline, reject what cannot reach the margin, else say what would decide."""
+    gain = _gain(evidence, evidence.interval)
+    if gain.low > 0:
+        return _keep(evidence, gain)
+    if gain.high < evidence.margin:
+        return _reject(evidence, gain)
+    return _inconclusive(evidence)
+
+
+def seeds_to_decide(evidence: Evidence) -> int | None:
+    """Seeds an arm, in all, at which the delta as it stands would be decided; None if `MOST_SEEDS` are too few."""
+    for n_seeds in range(max(2, evidence.n_seeds + 1), MOST_SEEDS + 1):
+        total = evidence.contrast.forecast(n_seeds, evidence.estimand)
+        if _decides(evidence, t_quantile(total.df, evidence.level) * math.sqrt(total.variance)):
+            return n_seeds
+    return None
+
+
+def _keep(evidence: Evidence, gain: Interval) -> Judgement:
+    margin, side = _size(evidence.margin, evidence.metric), _better(evidence)
+    if gain.low > evidence.margin:
+        label, where = "practical", f"lies wholly beyond the margin of {margin}"
+    elif gain.high < evidence.margin:
+        label, where = "small", f"lies {side} 0 but does not reach the margin of {margin}"
+    else:
+        label, where = "", f"lies {side} 0; whether it exceeds the margin of {margin} is open"
+    costs = [_cost(guard) for guard in evidence.guards if not guard.non_inferior]
+    return Judgement(
+        verdict="keep",
+        label="at a cost" if costs else label,
+        reason=_sentence(evidence, evidence.interval, where, *costs),
+        seeds_needed=None,
+    )
+
+
+def _reject(evidence: Evidence, gain: Interval) -> Judgement:
+    margin = _size(evidence.margin, evidence.metric)
+    narrow = _gain(evidence, evidence.interval_90)
+    interval = evidence.interval
+    if gain.high < 0:
+        label, where = "worse", f"lies {'below' if evidence.higher_is_better else 'above'} 0"
+    elif -evidence.margin < narrow.low and narrow.high < evidence.margin:
+        label, where = "equivalent", f"lies within {margin} either way"
+        interval = evidence.interval_90
+    else:
+        label, where = "", f"does not reach the margin of {margin}: the gain cannot be worth having"
+    return Judgement(verdict="reject", label=label, reason=_sentence(evidence, interval, where), seeds_needed=None)
+
+
+def _inconclusive(evidence: Evidence) -> Judgement:
+    where = f"holds both no gain and a gain of {_size(evidence.margin, evidence.metric)}"
+    needed = seeds_to_decide(evidence)
+    return Judgement(
+        verdict="inconclusive",
+        label="",
+        reason=_sentence(evidence, evidence.interval, where, _way_out(evidence, needed)),
+        seeds_needed=needed,
+    )
+
+
+def _way_out(evidence: Evidence, needed: int | None) -> str:
+    if needed is not None:
+        return f"at this delta {needed} seeds an arm would decide it"
+    if evidence.estimand == "images":
+        return "more seeds cannot decide it: these checkpoints are fixed, only more images would"
+    limit = t_quantile(evidence.contrast.img.df, evidence.level) * math.sqrt(evidence.contrast.img_alone)
+    reachable = evidence.estimand == "seeds" or _decides(evidence, limit)
+    return f"more than {MOST_SEEDS} seeds an arm would be needed to decide it" if reachable else _CANNOT
+
+
+def _decides(evidence: Evidence, half: float) -> bool:
+    gain = evidence.delta if evidence.higher_is_better else -evidence.delta
+    return gain - half > 0 or gain + half < evidence.margin
+
+
+def _gain(evidence: Evidence, interval: Interval) -> Interval:
+    """The interval with better as more, whichever way the metric goes."""
+    return interval if evidence.higher_is_better else Interval(low=-interval.high, high=-interval.low)
+
+
+def _better(evidence: Evidence) -> str:
+    return "above" if evidence.higher_is_better else "below"
+
+
+def _sentence(evidence: Evidence, interval: Interval, where: str, *more: str) -> str:
+    level = "90% interval" if interval is evidence.interval_90 else "interval"
+    assumed = any(part.assumed for part in evidence.contrast.parts) and evidence.estimand != "images"
+    noise = ["this rests on an assumed run-to-run noise, not on a measured one"] if assumed else []
+    said = (
+        f"{_signed(evidence.delta, evidence.metric, 1)}; the {level}, {_ends(interval, evidence.metric)}, {where}"
+    )
+    return "; ".join([said, *more, *noise]) + "."
+
+
+def _cost(guard: GuardResult) -> str:
+    return (
+        f"at a cost: {guard.metric} moves by {_signed(guard.delta, guard.metric, 1)} "
+        f"({_ends(Interval(low=guard.ci_low, high=guard.ci_high), guard.metric)}), "
+        f"and a loss above {_size(guard.margin, guard.metric)} is not ruled out"
+    )
+
+
+def _ends(interval: Interval, metric: str) -> str:
+    low, high = (_signed(end, metric, 2).removesuffix(" pt") for end in (interval.low, interval.high))
+    return f"{low} to {high}{_unit(metric)}"
+
+
+def _signed(value: float, metric: str, decimals: int) -> str:
+    """`+1.1 pt` of .011; NLL has no points and keeps four decimals."""
+    text = f"{value:+.4f}" if metric == "nll" else f"{100 * value:+.{decimals}f}"
+    return text.replace("-", "−") + _unit(metric)
+
+
+def _size(value: float, metric: str) -> str:
+    return f"{value:g}" if metric == "nll" else f"{100 * value:g} pt"
+
+
+def _unit(metric: str) -> str:
+    return "" if metric == "nll" else " pt"
