@@ -12,7 +12,7 @@ from analysis.metrics import Floats, Metric, class_sizes, metric_named
 from analysis.multiplicity import holm, simultaneous_level
 from analysis.records import Comparison, Estimand, GuardResult, Report
 from analysis.resampling import Draws, Reevaluated, percentile_interval, pvalue, replicate, stretched
-from analysis.sources import Arm, SourceError, Study
+from analysis.study import Arm, SourceError, Study
 from analysis.summaries import mean_recalls, pooled_sd, summarise
 from analysis.variance import Contrast, contrast, t_interval
 from analysis.verdicts import Evidence, judge
@@ -76,23 +76,25 @@ def compare(
 
     Raises MetricError for a metric that there is not, SourceError for a baseline that there is not.
     """
-    study = replace(
-        study,
-        primary_metric=metric or study.primary_metric,
-        margin=study.margin if margin is None else margin,
-        baseline=baseline or study.baseline,
+    asked = study.question
+    question = replace(
+        asked,
+        primary_metric=metric or asked.primary_metric,
+        margin=asked.margin if margin is None else margin,
+        baseline=baseline or asked.baseline,
     )
+    study = replace(study, question=question)
     draws = Draws(n_resamples=n_resamples, seed=seed)
     design = _design(study, estimand=estimand, run_sd=run_sd, draws=draws)
-    measured = _metric(study, study.primary_metric)
+    measured = _metric(study, study.question.primary_metric)
     arms = tuple(summarise(arm, measured, study.classes) for arm in (design.baseline, *design.others))
     return Report(
-        name=study.name,
-        question=study.question,
-        metric=study.primary_metric,
-        margin=study.margin,
+        name=question.name,
+        question=question.sentence,
+        metric=study.question.primary_metric,
+        margin=study.question.margin,
         estimand=estimand,
-        baseline=study.baseline,
+        baseline=study.question.baseline,
         n_images=len(study.label),
         n_groups=len(np.unique(study.group_id)),
         class_names=study.classes,
@@ -107,19 +109,26 @@ def compare(
 
 
 def _design(study: Study, *, estimand: Estimand, run_sd: float, draws: Draws) -> _Design:
-    _require(study.margin >= 0, "margin", "be >= 0", study.margin)
+    _require(study.question.margin >= 0, "margin", "be >= 0", study.question.margin)
     _require(run_sd > 0, "run_sd", "be > 0", run_sd)
     _require(draws.n_resamples >= 100, "resamples", "be at least 100", draws.n_resamples)
+    n_groups = len(np.unique(study.group_id))
+    _require(n_groups > 1, "the test set", "have at least two groups of images to draw from", n_groups)
     names = [arm.name for arm in study.arms]
-    _require(study.baseline in names, "baseline", f"be one of the arms {', '.join(names)}", study.baseline)
+    _require(
+        study.question.baseline in names,
+        "baseline",
+        f"be one of the arms {', '.join(names)}",
+        study.question.baseline,
+    )
     return _Design(
         study=study,
         units=units_of(study.label, study.group_id, len(study.classes)),
         estimand=estimand,
         run_sd=run_sd,
         draws=draws,
-        baseline=study.arms[names.index(study.baseline)],
-        others=tuple(arm for arm in study.arms if arm.name != study.baseline),
+        baseline=study.arms[names.index(study.question.baseline)],
+        others=tuple(arm for arm in study.arms if arm.name != study.question.baseline),
     )
 
 
@@ -128,8 +137,12 @@ def _comparisons(design: _Design) -> tuple[Comparison, ...]:
     if not design.others:
         return ()
     study = design.study
-    deltas = _deltas(design, study.primary_metric)
-    guards = {name: _deltas(design, name) for name in study.guard_metrics if name != study.primary_metric}
+    deltas = _deltas(design, study.question.primary_metric)
+    guards = {
+        name: _deltas(design, name)
+        for name in study.question.guard_metrics
+        if name != study.question.primary_metric
+    }
     adjusted = holm([pvalue(delta.stretched) for delta in deltas])
     return tuple(
         _comparison(design, arm, delta, p, [_guard(design, name, of_arms[i]) for name, of_arms in guards.items()])
@@ -170,12 +183,12 @@ def _comparison(
     closed = t_interval(c.delta, total)
     judgement = judge(
         Evidence(
-            metric=design.study.primary_metric,
+            metric=design.study.question.primary_metric,
             higher_is_better=delta.higher_is_better,
             delta=c.delta,
             interval=together,
             interval_90=percentile_interval(delta.stretched, 0.90),
-            margin=design.study.margin,
+            margin=design.study.question.margin,
             guards=guards,
             contrast=c,
             estimand=design.estimand,
@@ -187,7 +200,7 @@ def _comparison(
     return Comparison(
         arm=c.arm,
         baseline=c.baseline,
-        metric=design.study.primary_metric,
+        metric=design.study.question.primary_metric,
         seeds=tuple(sorted({*delta.arm.seeds, *delta.baseline.seeds})),
         delta=c.delta,
         se=math.sqrt(total.variance),
@@ -218,7 +231,7 @@ def _comparison(
 
 def _guard(design: _Design, name: str, delta: _Delta) -> GuardResult:
     """Whether the guard metric's 95% interval excludes a loss of the margin."""
-    interval, margin = percentile_interval(delta.stretched, 0.95), design.study.margin
+    interval, margin = percentile_interval(delta.stretched, 0.95), design.study.question.margin
     return GuardResult(
         metric=name,
         delta=delta.contrast.delta,

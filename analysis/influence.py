@@ -75,14 +75,10 @@ def units_of(label: Ints, group: NDArray[np.str_], n_classes: int) -> Units:
 
     Args:
         label: true class of each image, [N].
-        group: lesion, patient or case of each image, [N].
+        group: lesion, patient or case of each image, [N]; at least two of them.
         n_classes: K; classes without images are allowed.
-
-    Raises ValueError where there is but one unit: nothing can be drawn anew.
     """
     names, first, of_image = np.unique(group, return_index=True, return_inverse=True)
-    if len(names) < 2:
-        raise ValueError(f"there must be at least two groups of images to judge from, got {len(names)}")
     class_of_unit = label[first]
     n_spanning = len(np.unique(of_image[class_of_unit[of_image] != label]))
     if n_spanning:
@@ -95,7 +91,7 @@ def units_of(label: Ints, group: NDArray[np.str_], n_classes: int) -> Units:
     number = np.empty_like(order)
     number[order] = np.arange(len(order))
     _, stratum, sizes = np.unique(stratum_of_class[class_of_unit][order], return_inverse=True, return_counts=True)
-    sharing = np.bincount(stratum_of_class[np.unique(label)])
+    sharing = np.bincount(stratum_of_class[np.unique(label)], minlength=n_classes)
     if len(names) < len(label):
         notes.append("images of one group are drawn together")
     return Units(

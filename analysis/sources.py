@@ -1,65 +1,179 @@
-"""What is to be judged, read from a sweep's folder or from an index of files made elsewhere."""
+"""What is to be judged, wherever it is: a sweep's folder, or an index of files made elsewhere."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from analysis.metrics import Outcome
+from analysis.foreign import load_index
+from analysis.predictions import PredictionError, Predictions, read_predictions
+from analysis.study import Question, SetAside, SourceError, Study, Tested, assemble
 
-
-class SourceError(ValueError):
-    """What cannot be judged; the message names the file and says what must hold and what came."""
+FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """One arm x one seed on the test set."""
+class _Trial:
+    """A trial that the sweep lists and that says it is done."""
 
+    arm: str
     seed: int
-    outcome: Outcome
-    """What it did with each image, in the study's order."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arm:
-    """One named configuration and its runs."""
-
-    name: str
-    levers: Mapping[str, Any]
-    runs: tuple[Run, ...]
-    """In the order of their seeds; at least one."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Study:
-    """Arms that were tested on the same images."""
-
-    name: str
-    question: str
-    baseline: str
-    primary_metric: str
-    guard_metrics: tuple[str, ...]
-    margin: float
-    classes: tuple[str, ...]
-    sample_id: NDArray[np.str_]
-    """Images, [N], ascending."""
-    group_id: NDArray[np.str_]
-    """Lesion, patient or case of each image, [N]; the image itself where nothing else is known."""
-    label: NDArray[np.int64]
-    """Index into `classes`, [N]."""
-    arms: tuple[Arm, ...]
-    """In the order they were asked for."""
-    problems: tuple[str, ...] = ()
-    provenance: Mapping[str, Any] = field(default_factory=dict)
+    trial_id: str
+    predictions: Path
+    manifest: Mapping[str, Any]
 
 
 def load_study(path: Path) -> Study:
-    """The study in a sweep's folder or behind an index CSV.
+    """The study in a sweep's folder, or behind an index CSV with columns arm, seed, path.
 
-    Raises SourceError where there is neither, or nothing in it that can be judged.
+    Trials that are missing, failed or damaged become lines in the study's problems. Raises SourceError where PATH
+    is neither, or where nothing in it can be judged.
     """
-    raise SourceError(f"{path} must be a sweep's folder or an index CSV")
+    if (path / "sweep.json").is_file():
+        return _load_sweep(path)
+    if path.is_file() and path.suffix.lower() == ".csv":
+        return load_index(path)
+    kind = "a folder without sweep.json" if path.is_dir() else "another file" if path.exists() else "nothing"
+    raise SourceError(
+        f"{path} must be a sweep's folder (with sweep.json) or an index CSV (arm, seed, path), got {kind}"
+    )
+
+
+def _load_sweep(folder: Path) -> Study:
+    path = folder / "sweep.json"
+    asked = _read_json(path)
+    try:
+        question = _question(asked)
+        trials = [_trial(folder / "trials", entry) for entry in asked["trials"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise SourceError(f"{path}: must be a sweep.json of format {FORMAT}, this does not fit: {error}") from None
+    for name in {trial.arm for trial in trials} - set(question.arms):
+        raise SourceError(f"{path}: a trial's arm must be one of the arms, got {name!r}")
+    manifests = [trial.manifest for trial in trials if isinstance(trial, _Trial)]
+    return assemble(
+        question, map(_tested, trials), provenance=_provenance(manifests), problems=_mixtures(manifests)
+    )
+
+
+def _question(asked: Mapping[str, Any]) -> Question:
+    if asked["format"] != FORMAT:
+        raise ValueError(f"format {asked['format']!r}")
+    return Question(
+        name=asked["sweep"],
+        sentence=asked.get("question", ""),
+        baseline=asked["baseline"],
+        arms={arm["arm"]: arm["levers"] for arm in asked["arms"]},
+        primary_metric=asked["primary_metric"],
+        guard_metrics=tuple(asked["guard_metrics"]),
+        margin=float(asked["margin"]),
+    )
+
+
+def _trial(trials: Path, entry: Mapping[str, Any]) -> _Trial | SetAside:
+    arm, seed, trial_id = entry["arm"], int(entry["seed"]), entry["trial_id"]
+    folder = trials / trial_id
+    if folder.parent != trials:
+        raise ValueError(f"trial_id {trial_id!r} is no plain name")
+    try:
+        manifest = _read_json(folder / "manifest.json")
+    except FileNotFoundError:
+        return _unfinished(arm, seed, folder)
+    except SourceError as error:
+        return SetAside(arm=arm, seed=seed, state="damaged", why=str(error))
+    return _Trial(arm=arm, seed=seed, trial_id=trial_id, predictions=folder / "test.parquet", manifest=manifest)
+
+
+def _unfinished(arm: str, seed: int, folder: Path) -> SetAside:
+    """Failed, where the trial left a reason; else missing."""
+    try:
+        failure = _read_json(folder / "failure.json")
+    except (FileNotFoundError, SourceError):
+        return SetAside(arm=arm, seed=seed, state="missing")
+    return SetAside(
+        arm=arm, seed=seed, state=str(failure.get("status", "failed")), why=str(failure.get("reason", ""))
+    )
+
+
+def _tested(trial: _Trial | SetAside) -> Tested | SetAside:
+    """The trial's predictions, where the file is the one that its manifest seals."""
+    if isinstance(trial, SetAside):
+        return trial
+    try:
+        predictions = _read_sealed(trial)
+    except (SourceError, PredictionError) as error:
+        return SetAside(arm=trial.arm, seed=trial.seed, state="damaged", why=str(error))
+    return Tested(
+        source=str(trial.predictions),
+        arm=trial.arm,
+        seed=trial.seed,
+        classes=predictions.classes,
+        sample_id=predictions.sample_id,
+        group_id=predictions.group_id,
+        label=predictions.label.astype(np.int64),
+        probabilities=predictions.probabilities,
+    )
+
+
+def _read_sealed(trial: _Trial) -> Predictions:
+    path = trial.predictions
+    sealed = trial.manifest.get("files", {}).get(path.name)
+    if not path.is_file():
+        raise SourceError(f"{path} is gone")
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != sealed:
+        raise SourceError(f"{path} has not the hash that its manifest says")
+    predictions = read_predictions(path)
+    if (predictions.arm, predictions.seed) != (trial.arm, trial.seed):
+        raise SourceError(f"{path} is of {predictions.arm} · seed {predictions.seed}")
+    return predictions
+
+
+def _provenance(manifests: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What the manifests say of how the runs were made; several values are joined."""
+    versions = [manifest["versions"] for manifest in manifests if manifest.get("versions")]
+    costs = [manifest["cost_usd"] for manifest in manifests if manifest.get("cost_usd") is not None]
+    known = {
+        "commit": ", ".join(_distinct(manifests, "commit")),
+        "data_fingerprint": ", ".join(_fingerprints(manifests)),
+        "versions": versions[0] if versions else {},
+        "device": ", ".join(_distinct(manifests, "device")),
+        "hours": round(sum(manifest.get("seconds") or 0 for manifest in manifests) / 3600, 4),
+        "cost_usd": round(sum(costs), 4) if costs else None,
+    }
+    return {key: value for key, value in known.items() if value}
+
+
+def _mixtures(manifests: Sequence[Mapping[str, Any]]) -> list[str]:
+    """One line for each thing that runs under comparison should share and do not."""
+    kinds = {"commits": _distinct(manifests, "commit"), "data sets": _fingerprints(manifests)}
+    return [
+        f"the runs come from {len(values)} {kind}: {', '.join(values)}"
+        for kind, values in kinds.items()
+        if len(values) > 1
+    ]
+
+
+def _distinct(manifests: Sequence[Mapping[str, Any]], key: str) -> list[str]:
+    return list(dict.fromkeys(str(manifest[key]) for manifest in manifests if manifest.get(key)))
+
+
+def _fingerprints(manifests: Sequence[Mapping[str, Any]]) -> list[str]:
+    return _distinct([manifest.get("fingerprints", {}) for manifest in manifests], "data")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file. Raises FileNotFoundError, or SourceError where it is no such thing."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{path} must be a JSON file: {error}") from None
+    if not isinstance(content, dict):
+        raise SourceError(f"{path} must hold a JSON object, got {type(content).__name__}")
+    return content

@@ -7,7 +7,7 @@ import numpy as np
 
 from analysis.metrics import Floats, Metric, class_sizes, over_predictions, recalls, scores
 from analysis.records import ArmSummary, ClassScore
-from analysis.sources import Arm
+from analysis.study import Arm
 
 
 def summarise(arm: Arm, metric: Metric, classes: Sequence[str]) -> ArmSummary:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from analysis.metrics import outcome
-from analysis.sources import Arm, Run, Study
+from analysis.study import Arm, Question, Run, Study
 
 CLASSES = ("nevus", "melanoma", "keratosis", "carcinoma", "dermatofibroma")
 SIZES = (120, 60, 30, 12, 6)
@@ -41,12 +41,14 @@ def make_study(
         arms.append(Arm(name=name, levers={}, runs=tuple(runs)))
     sample_id = np.array([f"img{j:05d}" for j in range(n)])
     return Study(
-        name="drawn",
-        question="",
-        baseline="baseline",
-        primary_metric="balanced_accuracy",
-        guard_metrics=guards,
-        margin=margin,
+        question=Question(
+            name="drawn",
+            sentence="",
+            baseline="baseline",
+            arms={arm.name: {} for arm in arms},
+            guard_metrics=guards,
+            margin=margin,
+        ),
         classes=tuple(f"class{i}" for i in range(k)) if k != len(CLASSES) else CLASSES,
         sample_id=sample_id,
         group_id=sample_id if groups is None else np.asarray(groups),

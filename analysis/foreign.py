@@ -1,0 +1,180 @@
+"""Prediction files made elsewhere: an index CSV that names them, and Parquet or CSV tables of probabilities."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from analysis.metrics import Floats
+from analysis.predictions import PredictionError, read_predictions
+from analysis.study import Question, SourceError, Strings, Study, Tested, assemble
+
+INDEX_COLUMNS = ("arm", "seed", "path")
+SUM_TOLERANCE = 1e-3
+"""How far a row of probabilities may be from one: what rounding to four decimals does to a few dozen classes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Entry:
+    arm: str
+    seed: int
+    path: Path
+
+
+def load_index(path: Path) -> Study:
+    """The study behind an index CSV with columns arm, seed, path; paths are relative to the CSV.
+
+    The baseline is the arm of that name, else the first arm. Raises SourceError, naming file and row.
+    """
+    entries = _read_index(path)
+    arms = list(dict.fromkeys(entry.arm for entry in entries))
+    question = Question(
+        name=path.stem,
+        sentence="",
+        baseline="baseline" if "baseline" in arms else arms[0],
+        arms={arm: {} for arm in arms},
+    )
+    return assemble(question, _tested(entries), provenance={"index": path.name})
+
+
+def _read_index(path: Path) -> list[_Entry]:
+    table = _read_csv(path)
+    missing = [column for column in INDEX_COLUMNS if column not in table.columns]
+    if missing:
+        raise SourceError(
+            f"{path}: an index must have the columns {', '.join(INDEX_COLUMNS)}, {missing[0]!r} is missing "
+            f"(it has {', '.join(table.columns)})"
+        )
+    if table.empty:
+        raise SourceError(f"{path}: an index must name at least one file, got none")
+    _refuse(~table["seed"].str.fullmatch(r"\d+").to_numpy(), path, "seed must be a whole number", table["seed"])
+    _refuse((table["arm"] == "").to_numpy(), path, "arm must have a name", table["arm"])
+    doubled = table.duplicated(["arm", "seed"]).to_numpy()
+    _refuse(doubled, path, "arm and seed must be unique", table["arm"] + " · seed " + table["seed"])
+    files = [path.parent / name for name in table["path"]]
+    absent = np.asarray([not file.is_file() for file in files])
+    _refuse(absent, path, "path must name a file", table["path"])
+    return [
+        _Entry(arm=arm, seed=int(seed), path=file)
+        for arm, seed, file in zip(table["arm"], table["seed"], files, strict=True)
+    ]
+
+
+def _tested(entries: list[_Entry]) -> Iterator[Tested]:
+    for entry in entries:
+        yield _read_native(entry) if _is_native(entry.path) else _read_foreign(entry)
+
+
+def _is_native(path: Path) -> bool:
+    """Whether the file is dermtune's own, which says so in its schema."""
+    if path.suffix.lower() == ".csv":
+        return False
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+    except (pa.ArrowInvalid, OSError) as error:
+        raise SourceError(f"{path}: must be a readable Parquet or CSV file: {error}") from None
+    return b"dermtune.format" in metadata
+
+
+def _read_native(entry: _Entry) -> Tested:
+    try:
+        predictions = read_predictions(entry.path)
+    except PredictionError as error:
+        raise SourceError(str(error)) from None
+    return Tested(
+        source=str(entry.path),
+        arm=entry.arm,
+        seed=entry.seed,
+        classes=predictions.classes,
+        sample_id=predictions.sample_id,
+        group_id=predictions.group_id,
+        label=predictions.label.astype(np.int64),
+        probabilities=predictions.probabilities,
+    )
+
+
+def _read_foreign(entry: _Entry) -> Tested:
+    path = entry.path
+    table = _read_csv(path) if path.suffix.lower() == ".csv" else pq.read_table(path).to_pandas()
+    for column in ("sample_id", "label"):
+        if column not in table.columns:
+            raise SourceError(
+                f"{path}: must have the column {column!r}, it has {', '.join(map(str, table.columns))}"
+            )
+    if table.empty:
+        raise SourceError(f"{path}: must have at least one image, got none")
+    sample_id = _strings(table, "sample_id", path)
+    _refuse(pd.Series(sample_id).duplicated().to_numpy(), path, "sample_id must be unique", sample_id)
+    classes, probabilities = _probabilities(table, path)
+    return Tested(
+        source=str(path),
+        arm=entry.arm,
+        seed=entry.seed,
+        classes=classes,
+        sample_id=sample_id,
+        group_id=_strings(table, "group_id", path) if "group_id" in table.columns else sample_id,
+        label=_labels(_strings(table, "label", path), classes, path),
+        probabilities=probabilities,
+    )
+
+
+def _labels(names: Strings, classes: tuple[str, ...], path: Path) -> NDArray[np.int64]:
+    unknown = ~np.isin(names, classes)
+    _refuse(unknown, path, f"label must be a class ({', '.join(classes)})", names)
+    number = {name: k for k, name in enumerate(classes)}
+    return np.asarray([number[name] for name in names.tolist()], dtype=np.int64)
+
+
+def _probabilities(table: pd.DataFrame, path: Path) -> tuple[tuple[str, ...], Floats]:
+    """Class names and probabilities [N, K] from the columns prob_<class> or logit_<class>."""
+    columns = {
+        kind: [name for name in map(str, table.columns) if name.startswith(kind)] for kind in ("prob_", "logit_")
+    }
+    kinds = [kind for kind, names in columns.items() if names]
+    if len(kinds) != 1:
+        got = "both" if kinds else f"the columns {', '.join(map(str, table.columns))}"
+        raise SourceError(f"{path}: must have columns prob_<class> or logit_<class>, got {got}")
+    kind = kinds[0]
+    names = columns[kind]
+    if len(names) < 2:
+        raise SourceError(f"{path}: must have at least two classes, got {names[0]}")
+    values = table[names].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=np.float64)
+    samples = table["sample_id"]
+    _refuse(~np.isfinite(values).all(axis=1), path, f"{kind}<class> must be finite numbers", samples)
+    if kind == "logit_":
+        values = np.exp(values - values.max(axis=1, keepdims=True))
+    else:
+        _refuse((values < 0).any(axis=1), path, "probabilities must be >= 0", samples)
+        off = np.abs(values.sum(axis=1) - 1) > SUM_TOLERANCE
+        _refuse(off, path, f"probabilities must sum to 1 within {SUM_TOLERANCE:g}", samples)
+    return tuple(name.removeprefix(kind) for name in names), values / values.sum(axis=1, keepdims=True)
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    """The CSV, all text: a class or an image may be called NA."""
+    try:
+        return pd.read_csv(path, dtype=str, keep_default_na=False)
+    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise SourceError(f"{path}: must be a readable CSV: {error}") from None
+
+
+def _strings(table: pd.DataFrame, column: str, path: Path) -> Strings:
+    values = table[column]
+    empty = (values.isna() | (values.astype(str) == "")).to_numpy()
+    _refuse(empty, path, f"{column} must not be empty", table["sample_id"])
+    return values.astype(str).to_numpy(dtype=np.str_)
+
+
+def _refuse(bad: NDArray[np.bool_], path: Path, must: str, shown: "pd.Series[str] | Strings") -> None:
+    """Refuse the file where any row is bad; rows are counted from 1, a CSV's header apart."""
+    if bad.any():
+        row = int(np.argmax(bad))
+        first = str(np.asarray(shown)[row])
+        raise SourceError(
+            f"{path}: {must}; {int(bad.sum())} rows do not hold, the first is row {row + 1} ({first!r})"
+        )

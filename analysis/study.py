@@ -1,0 +1,254 @@
+"""A study: arms tested on the same images, put together from one prediction file a run."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.metrics import Floats, Outcome, outcome
+
+Ints = NDArray[np.int64]
+Strings = NDArray[np.str_]
+
+
+class SourceError(ValueError):
+    """What cannot be judged; the message names the file and says what must hold and what came."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tested:
+    """One run's predictions on the test set, as one file has them."""
+
+    source: str
+    """The file, as messages name it."""
+    arm: str
+    seed: int
+    classes: tuple[str, ...]
+    sample_id: Strings
+    """Images, [N], each once."""
+    group_id: Strings
+    """What each image belongs to, [N]; the image itself where nothing else is known."""
+    label: Ints
+    """Index into `classes`, [N]."""
+    probabilities: Floats
+    """[N, K], rows summing to one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SetAside:
+    """A run that was asked for and cannot be used."""
+
+    arm: str
+    seed: int
+    state: str
+    """`missing`, `failed`, `diverged` or `damaged`."""
+    why: str = ""
+
+    @property
+    def title(self) -> str:
+        """The run as a person names it, with the reason."""
+        name = f"{self.arm} · seed {self.seed}"
+        return f"{name} ({self.why})" if self.why else name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One arm x one seed on the test set."""
+
+    seed: int
+    outcome: Outcome
+    """What it did with each image, in the study's order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arm:
+    """One named configuration and its runs."""
+
+    name: str
+    levers: Mapping[str, Any]
+    """Lever values; empty for foreign files."""
+    runs: tuple[Run, ...]
+    """In the order of their seeds; at least one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What was asked."""
+
+    name: str
+    sentence: str
+    """First line of the sweep file; empty for foreign files."""
+    baseline: str
+    arms: Mapping[str, Mapping[str, Any]]
+    """Each arm's levers, in the order they were asked for."""
+    primary_metric: str = "balanced_accuracy"
+    guard_metrics: tuple[str, ...] = ("top1",)
+    margin: float = 0.006
+    """Smallest difference that matters, as a fraction."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Study:
+    """A question with the runs that answer it, all on the same images."""
+
+    question: Question
+    classes: tuple[str, ...]
+    sample_id: Strings
+    """Images, [N], ascending."""
+    group_id: Strings
+    """Lesion, patient or case of each image, [N]."""
+    label: Ints
+    """Index into `classes`, [N]."""
+    arms: tuple[Arm, ...]
+    """Arms with a run, in the order they were asked for."""
+    problems: tuple[str, ...] = ()
+    """What is missing or was set right, one line each."""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+
+def assemble(
+    question: Question,
+    files: Iterable[Tested | SetAside],
+    *,
+    provenance: Mapping[str, Any],
+    problems: Sequence[str] = (),
+) -> Study:
+    """The study of these files: images in ascending order, arms in the question's, runs by seed.
+
+    Each file is reduced to its outcome as it comes, so memory holds one file's probabilities at a time. What was
+    set aside becomes a line of the problems. Raises SourceError where files differ in images, labels, groups or
+    classes, or where there is none.
+    """
+    reference: Tested | None = None
+    runs: dict[str, dict[int, Run]] = {name: {} for name in question.arms}
+    aside: list[SetAside] = []
+    for file in files:
+        if isinstance(file, SetAside):
+            aside.append(file)
+            continue
+        in_order = _sorted(file)
+        reference = reference or in_order
+        aligned = _aligned(in_order, reference)
+        runs[file.arm][file.seed] = Run(seed=file.seed, outcome=outcome(aligned.label, aligned.probabilities))
+    n_runs = len(aside) + sum(map(len, runs.values()))
+    set_aside = _set_aside(aside, n_runs)
+    if reference is None:
+        raise SourceError(f"{question.name} must have at least one finished run: {'; '.join(set_aside)}")
+    arms = tuple(
+        Arm(name=name, levers=question.arms[name], runs=tuple(of_arm[seed] for seed in sorted(of_arm)))
+        for name, of_arm in runs.items()
+        if of_arm
+    )
+    return Study(
+        question=question,
+        classes=reference.classes,
+        sample_id=reference.sample_id,
+        group_id=reference.group_id,
+        label=reference.label,
+        arms=arms,
+        problems=(*problems, *set_aside, *_without_runs(runs), *_unequal_seeds(arms), *_empty_classes(reference)),
+        provenance=provenance,
+    )
+
+
+def _sorted(file: Tested) -> Tested:
+    order = np.argsort(file.sample_id)
+    return Tested(
+        source=file.source,
+        arm=file.arm,
+        seed=file.seed,
+        classes=file.classes,
+        sample_id=file.sample_id[order],
+        group_id=file.group_id[order],
+        label=file.label[order],
+        probabilities=file.probabilities[order],
+    )
+
+
+def _aligned(file: Tested, reference: Tested) -> Tested:
+    """The file with its classes in the reference's order; refused where it is another test set."""
+    _check_classes(file, reference)
+    _check_images(file, reference)
+    place = [file.classes.index(name) for name in reference.classes]
+    label = np.argsort(place)[file.label]
+    _check_same(label, reference.label, "label", file, reference)
+    _check_same(file.group_id, reference.group_id, "group_id", file, reference)
+    return Tested(
+        source=file.source,
+        arm=file.arm,
+        seed=file.seed,
+        classes=reference.classes,
+        sample_id=file.sample_id,
+        group_id=file.group_id,
+        label=label,
+        probabilities=file.probabilities[:, place],
+    )
+
+
+def _check_classes(file: Tested, reference: Tested) -> None:
+    if set(file.classes) != set(reference.classes):
+        raise SourceError(
+            f"{file.source}: must have the classes of {reference.source} ({', '.join(reference.classes)}), "
+            f"got {', '.join(file.classes)}"
+        )
+
+
+def _check_images(file: Tested, reference: Tested) -> None:
+    if np.array_equal(file.sample_id, reference.sample_id):
+        return
+    missing = np.setdiff1d(reference.sample_id, file.sample_id)
+    new = np.setdiff1d(file.sample_id, reference.sample_id)
+    counts = [
+        f"{len(names)} {what}, the first {str(names[0])!r}"
+        for names, what in ((missing, "missing"), (new, "not in the other"))
+        if len(names)
+    ]
+    raise SourceError(f"{file.source}: must have the same images as {reference.source}; {'; '.join(counts)}")
+
+
+def _check_same(here: NDArray[Any], there: NDArray[Any], column: str, file: Tested, reference: Tested) -> None:
+    different = np.flatnonzero(here != there)
+    if len(different):
+        first = different[0]
+        got, want = (reference.classes[v[first]] if column == "label" else str(v[first]) for v in (here, there))
+        raise SourceError(
+            f"{file.source}: {column} must be that of {reference.source}; {len(different)} images differ, "
+            f"the first is {str(file.sample_id[first])!r}: {got!r} here, {want!r} there"
+        )
+
+
+def _set_aside(aside: Sequence[SetAside], n_runs: int) -> list[str]:
+    """One line a state, with a count and all names."""
+    lines = []
+    for state in dict.fromkeys(run.state for run in aside):
+        of_state = [run.title for run in aside if run.state == state]
+        verb = "is" if len(of_state) == 1 else "are"
+        lines.append(f"{len(of_state)} of {n_runs} runs {verb} {state}: {', '.join(of_state)}")
+    return lines
+
+
+def _without_runs(runs: Mapping[str, Mapping[int, Run]]) -> list[str]:
+    return [f"arm {name} has no finished run and is left out" for name, of_arm in runs.items() if not of_arm]
+
+
+def _unequal_seeds(arms: Sequence[Arm]) -> list[str]:
+    """One line where arms do not share one list of seeds."""
+    seeds = {arm.name: {run.seed for run in arm.runs} for arm in arms}
+    union = set().union(*seeds.values())
+    lacks = [
+        f"{name} lacks {', '.join(map(str, sorted(union - of_arm)))}"
+        for name, of_arm in seeds.items()
+        if union - of_arm
+    ]
+    return [f"the arms' seeds differ: {'; '.join(lacks)}"] if lacks else []
+
+
+def _empty_classes(reference: Tested) -> list[str]:
+    sizes = np.bincount(reference.label, minlength=len(reference.classes))
+    empty = [name for name, size in zip(reference.classes, sizes, strict=True) if not size]
+    if not empty:
+        return []
+    verb = "class has" if len(empty) == 1 else "classes have"
+    return [f"{len(empty)} {verb} no test image and is left out of the means over classes: {', '.join(empty)}"]
