@@ -54,7 +54,12 @@ def judge(evidence: Evidence) -> Judgement:
 
 
 def seeds_to_decide(evidence: Evidence) -> int | None:
-    """Seeds an arm, in all, at which the delta as it stands would be decided; None if `MOST_SEEDS` are too few."""
+    """Seeds an arm, in all, at which the delta as it stands would be decided; None if `MOST_SEEDS` are too few.
+
+    None also for `images`: its checkpoints are fixed.
+    """
+    if evidence.estimand == "images":
+        return None
     for n_seeds in range(max(2, evidence.n_seeds + 1), MOST_SEEDS + 1):
         total = evidence.contrast.forecast(n_seeds, evidence.estimand)
         if _decides(evidence, t_quantile(total.df, evidence.level) * math.sqrt(total.variance)):
