@@ -174,7 +174,5 @@ def _refuse(bad: NDArray[np.bool_], path: Path, must: str, shown: "pd.Series[str
     """Refuse the file where any row is bad; rows are counted from 1, a CSV's header apart."""
     if bad.any():
         row = int(np.argmax(bad))
-        first = str(np.asarray(shown)[row])
-        raise SourceError(
-            f"{path}: {must}; {int(bad.sum())} rows do not hold, the first is row {row + 1} ({first!r})"
-        )
+        first = f"row {row + 1} ({str(np.asarray(shown)[row])!r})"
+        raise SourceError(f"{path}: {must}; {int(bad.sum())} of {len(bad)} rows break this, the first is {first}")

@@ -12,6 +12,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 FORMAT = 1
+COLUMNS = ("sample_id", "group_id", "label", "logits")
+"""Columns that every file has; `logits_hflip` may stand beside them."""
 
 
 class PredictionError(ValueError):
@@ -90,6 +92,7 @@ def read_predictions(path: Path) -> Predictions:
         raise PredictionError(f"{path}: must be a dermtune prediction file of format {FORMAT}, got format {got}")
     hflip = "logits_hflip" in table.column_names
     try:
+        _refuse_gaps(table)
         return Predictions(
             arm=metadata["dermtune.arm"],
             seed=int(metadata["dermtune.seed"]),
@@ -103,9 +106,19 @@ def read_predictions(path: Path) -> Predictions:
             logits_hflip=_matrix(table, "logits_hflip") if hflip else None,
         )
     except KeyError as error:
-        raise PredictionError(f"{path}: must have the column or metadata key {error}") from None
+        raise PredictionError(f"{path}: must have the metadata key {error}") from None
     except PredictionError as error:
         raise PredictionError(f"{path}: {error}") from None
+
+
+def _refuse_gaps(table: pa.Table) -> None:
+    """Refuse a table with a column missing or an empty cell."""
+    missing = [name for name in COLUMNS if name not in table.column_names]
+    if missing:
+        raise PredictionError(f"must have the columns {', '.join(COLUMNS)}, {missing[0]!r} is missing")
+    for name in table.column_names:
+        if table[name].null_count:
+            raise PredictionError(f"column {name} must have no gaps, {table[name].null_count} rows have")
 
 
 def _fixed_size_lists(matrix: NDArray[np.float32]) -> pa.Array:
@@ -115,18 +128,23 @@ def _fixed_size_lists(matrix: NDArray[np.float32]) -> pa.Array:
 
 def _matrix(table: pa.Table, column: str) -> NDArray[np.float32]:
     chunk = table[column].combine_chunks()
+    if not pa.types.is_fixed_size_list(chunk.type):
+        raise PredictionError(f"column {column} must be a fixed-size list of float32, got {chunk.type}")
     width = chunk.type.list_size
     return np.asarray(chunk.flatten().to_numpy(zero_copy_only=False), dtype=np.float32).reshape(-1, width)
 
 
 def _check(p: Predictions) -> None:
     n, k = len(p.sample_id), len(p.classes)
+    if len(set(p.classes)) < k:
+        raise PredictionError(f"class names must differ, got {', '.join(p.classes)}")
     if p.logits.shape != (n, k):
         raise PredictionError(f"logits must be [{n} images, {k} classes], got {list(p.logits.shape)}")
     if not len(p.group_id) == len(p.label) == n:
         raise PredictionError(f"group_id and label must have {n} rows, got {len(p.group_id)} and {len(p.label)}")
     if n == 0:
         raise PredictionError("there must be at least one image, got none")
+    _refuse_rows(p.group_id == "", p.sample_id, "group_id must not be empty")
     _refuse_rows(_not_finite(p.logits), p.sample_id, "logits must be finite")
     _refuse_rows((p.label < 0) | (p.label >= k), p.sample_id, f"label must lie in 0..{k - 1}")
     if p.logits_hflip is not None:
@@ -145,6 +163,10 @@ def _not_finite(matrix: NDArray[np.float32]) -> NDArray[np.bool_]:
 
 
 def _refuse_rows(bad: NDArray[np.bool_], sample_id: NDArray[np.str_], must: str) -> None:
+    """Refuse where any row is bad; rows are counted from 1."""
     if bad.any():
         row = int(np.argmax(bad))
-        raise PredictionError(f"{must}; {int(bad.sum())} rows do not, the first is row {row} ({sample_id[row]!r})")
+        raise PredictionError(
+            f"{must}; {int(bad.sum())} of {len(bad)} rows break this, the first is row {row + 1} "
+            f"({str(sample_id[row])!r})"
+        )
