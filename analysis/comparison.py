@@ -14,7 +14,7 @@ from analysis.records import Comparison, Estimand, GuardResult, Report
 from analysis.resampling import Draws, Reevaluated, percentile_interval, pvalue, replicate, stretched
 from analysis.study import Arm, SourceError, Study
 from analysis.summaries import mean_recalls, pooled_sd, summarise
-from analysis.variance import Contrast, contrast, t_interval
+from analysis.variance import Contrast, Term, contrast, t_interval
 from analysis.verdicts import Evidence, judge
 
 DEFAULT_RUN_SD = 0.006
@@ -225,8 +225,15 @@ def _comparison(
         seed_deltas=tuple(map(float, delta.arm.scores - delta.baseline.scores)) if paired else (),
         guards=tuple(guards),
         class_deltas=_class_deltas(arm, design),
-        notes=c.notes,
+        notes=(*c.notes, *_doubts(c, total)),
     )
+
+
+def _doubts(c: Contrast, total: Term) -> tuple[str, ...]:
+    """A delta that never varied looks certain and is not: the test set is too small to show how it would."""
+    if c.delta and total.variance == 0:
+        return ("seeds and images show no variance at all: the interval has no width, read it as unknown",)
+    return ()
 
 
 def _guard(design: _Design, name: str, delta: _Delta) -> GuardResult:

@@ -60,6 +60,21 @@ def test_identical_predictions_give_exactly_zero_and_are_rejected_as_equivalent(
     assert "no discordant images" in only.notes
 
 
+def test_a_delta_without_any_variance_divides_by_nothing_and_is_doubted(make_study):
+    study = make_study(gains=())
+    baseline = study.arms[0]
+    label = study.label
+    wrong = outcome(label, np.eye(5)[(label + 1) % 5])
+    right = outcome(label, np.eye(5)[label])
+    arms = [
+        Arm(name=name, levers={}, runs=tuple(Run(seed=run.seed, outcome=seen) for run in baseline.runs))
+        for name, seen in (("baseline", wrong), ("arm0", right))
+    ]
+    only = of(with_arms(study, *arms)).comparisons[0]
+    assert (only.delta, only.se, only.ci_low, only.ci_high) == (1, 0, 1, 1)
+    assert any("no variance at all" in note for note in only.notes)
+
+
 @pytest.mark.parametrize("metric", ["macro_f1", "ece", "nll", "top3"])
 def test_the_bootstrap_of_any_metric_is_as_wide_as_the_closed_form(make_study, metric):
     study = make_study(gains=(0.1,), noise=0.02, sizes=(400, 200, 100, 60))
