@@ -67,7 +67,8 @@ def _key(fingerprint: str, config: DataConfig) -> str:
 
 
 def _build(path: Path, manifest: Manifest, config: DataConfig, progress: Progress) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    """Write the array under another name and rename it; the caller holds the lock, so a leftover is nobody's."""
+    partial = path.with_name(f".{path.name}.partial")
     try:
         _write(partial, manifest, config, progress)
         partial.replace(path)
@@ -76,7 +77,7 @@ def _build(path: Path, manifest: Manifest, config: DataConfig, progress: Progres
 
 
 def _write(path: Path, manifest: Manifest, config: DataConfig, progress: Progress) -> None:
-    """Write the array image by image: a full disk is then an error, where a mapped file would kill the process."""
+    """Image by image: a full disk is then an error, where a mapped file would kill the process."""
     shape = (len(manifest.files), config.image_size, config.image_size, 3)
     unreadable = []
     with path.open("wb") as file:

@@ -63,7 +63,7 @@ class Dataset:
 def prepare(config: DataConfig, place: Place, progress: Progress | None = None) -> str:
     """The data's fingerprint, after the synthetic set is drawn where one is asked for and the metadata are checked.
 
-    Raises DataError for all that would stop a trial, but for images that cannot be decoded: `open_dataset` finds them.
+    Raises DataError for all that would stop a trial but images that cannot be decoded: `open_dataset` finds those.
     """
     return fingerprint(_manifest(config, place, progress or no_progress), place, progress or no_progress)
 

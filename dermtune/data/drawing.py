@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating]
 
 OVERSAMPLING = 2
 """Drawn at this multiple of the photograph's size and averaged down, so that edges and specks are smooth."""
@@ -19,7 +19,7 @@ _TONES = np.array(
 _RED = np.array([0.97, 0.56, 0.54], dtype=np.float32)
 _BROWN = np.array([0.46, 0.30, 0.23], dtype=np.float32)
 """What full redness and full pigment multiply the skin's RGB by."""
-_SCALE = np.array([0.93, 0.90, 0.87], dtype=np.float32)
+_SCALE = np.array([0.97, 0.90, 0.84], dtype=np.float32)
 _PUS = np.array([0.95, 0.88, 0.62], dtype=np.float32)
 """What scales and the heads of spots are coloured, RGB."""
 
@@ -116,28 +116,24 @@ def grow(look: Look, n: int, variation: float, rng: np.random.Generator) -> Lesi
 
 def photograph(lesions: Lesions, size: int, rng: np.random.Generator) -> NDArray[np.uint8]:
     """One photograph of each lesion from its own angle, distance and light, [N, size, size, 3]."""
-    n, side = len(lesions.tone), size * OVERSAMPLING
-    plane = _plane(n, side, rng)
-    look = lesions.look
+    side = size * OVERSAMPLING
+    plane = _plane(len(lesions.tone), side, rng)
     patch = _patch(lesions, plane)
-    colour = _skin(lesions.tone, side, rng)
-    mottle = 0.5 + 0.5 * _clouds(n, side, 5, rng)
-    colour *= _tint(_RED, patch * _per_image(look.redness) * (0.75 + 0.5 * mottle))
-    unevenness = 1 + _per_image(look.variegation) * (3 * _clouds(n, side, 4, rng))
-    colour *= _tint(_BROWN, patch * _per_image(look.pigment) * np.maximum(unevenness, 0))
-    flakes = _ramp(_clouds(n, side, side // 5, rng) + 1.3 * _per_image(look.scale) - 1.0, 0.5)
-    _blend(colour, _SCALE, 0.8 * patch * flakes * np.minimum(3 * _per_image(look.scale), 1))
-    _draw_spots(colour, lesions, plane)
+    bumps, heads = _spots(lesions, plane)
+    red, brown, flakes = _contents(lesions.look, patch, rng)
+    colour = _skin(lesions.tone, side, rng) * _tint(red + 0.8 * bumps, brown)
+    _cover(colour, _SCALE, flakes)
+    _cover(colour, _PUS, heads)
     return _exposed(_reduced(colour, size), rng)
 
 
 def _plane(n: int, side: int, rng: np.random.Generator) -> NDArray[np.complex64]:
     """Each pixel's place in the lesion's own coordinates, x + iy, [n, side, side]: turned, shifted and zoomed."""
     axis = (np.arange(side, dtype=np.float32) + 0.5) * (2 / side) - 1
-    pixel = axis[None, :] + 1j * axis[:, None]
-    turn = np.exp(2j * np.pi * rng.random(n)) * np.exp(rng.normal(0, 0.15, n))
-    shift = 0.15 * _complex_normal(rng, (n,))
-    return ((pixel[None] - shift[:, None, None]) * turn[:, None, None]).astype(np.complex64)
+    pixel = axis + 1j * axis[:, None]
+    turn = np.exp(2j * np.pi * rng.random(n)) * np.exp(rng.normal(0, 0.1, n))
+    shift = 0.1 * _complex_normal(rng, (n,))
+    return np.asarray((pixel - shift[:, None, None]) * turn[:, None, None], dtype=np.complex64)
 
 
 def _patch(lesions: Lesions, plane: NDArray[np.complex64]) -> Floats:
@@ -152,22 +148,35 @@ def _patch(lesions: Lesions, plane: NDArray[np.complex64]) -> Floats:
         term = term * direction
     border = _per_image(look.radius) * np.maximum(1 + _per_image(look.irregularity) * border, 0.25)
     inside = _ramp(border - distance, _per_image(look.softness))
-    healed = _per_image(look.ring) * _ramp(0.62 * border - distance, 0.1)
-    return inside * (1 - np.minimum(healed, 0.9))
+    healed = _per_image(look.ring) * _ramp(0.65 * border - distance, 0.1)
+    return np.asarray(inside * (1 - np.minimum(healed, 0.9)))
 
 
-def _draw_spots(colour: Floats, lesions: Lesions, plane: NDArray[np.complex64]) -> None:
-    """Add papules: a red bump each, lit from one side, with a head of pus where the look has any."""
-    look = lesions.look
+def _contents(look: Look, patch: Floats, rng: np.random.Generator) -> tuple[Floats, Floats, Floats]:
+    """Redness, pigment and cover by scales at each pixel of the patch, each [N, side, side]."""
+    n, side = patch.shape[:2]
+    red = patch * _per_image(look.redness) * (1 + 0.25 * _clouds(n, side, 5, rng))
+    uneven = np.maximum(1 + 3 * _per_image(look.variegation) * _clouds(n, side, 4, rng), 0)
+    brown = patch * _per_image(look.pigment) * uneven
+    flaky = _ramp(_clouds(n, side, side // 4, rng) + 1.3 * _per_image(look.scale) - 1, 0.6)
+    return red, brown, 0.8 * patch * flaky * np.minimum(3 * _per_image(look.scale), 1)
+
+
+def _spots(lesions: Lesions, plane: NDArray[np.complex64]) -> tuple[Floats, Floats]:
+    """How much a papule covers each pixel, and how much its head of pus, each [N, side, side]."""
+    bumps = np.zeros(plane.shape, dtype=np.float32)
+    heads = np.zeros_like(bumps)
     for k in range(MAX_SPOTS):
-        centre = lesions.spot_place[:, k] * look.spread * 0.7
-        near = np.abs(plane - centre[:, None, None])
-        shown = _per_image(np.clip(look.spots - k, 0, 1))
+        spotted = np.flatnonzero(lesions.look.spots > k)
+        look = lesions.look.take(spotted)
+        centre = lesions.spot_place[spotted, k] * look.spread * 0.7
+        near = np.abs(plane[spotted] - centre[:, None, None])
         size = _per_image(look.spot_size)
-        bump = shown * _ramp(size - near, 0.5 * size)
-        colour *= _tint(_RED, 0.8 * bump)
-        head = shown * _ramp(0.55 * size - near, 0.35 * size)
-        _blend(colour, _PUS, head * np.minimum(_per_image(look.pus), 1))
+        shown = _per_image(np.minimum(look.spots - k, 1))
+        head = shown * np.minimum(_per_image(look.pus), 1) * _ramp(0.55 * size - near, 0.35 * size)
+        bumps[spotted] = np.maximum(bumps[spotted], shown * _ramp(size - near, 0.5 * size))
+        heads[spotted] = np.maximum(heads[spotted], head)
+    return bumps, heads
 
 
 def _skin(tone: Floats, side: int, rng: np.random.Generator) -> Floats:
@@ -186,10 +195,10 @@ def _exposed(colour: Floats, rng: np.random.Generator) -> NDArray[np.uint8]:
     """The picture that a camera takes: light from one side, a white balance, an exposure, and sensor noise."""
     n, size = colour.shape[:2]
     axis = np.linspace(-1, 1, size, dtype=np.float32)
-    slope = rng.normal(0, 0.10, (n, 2)).astype(np.float32)
+    slope = rng.normal(0, 0.08, (n, 2)).astype(np.float32)
     light = 1 + slope[:, :1, None] * axis[None, :, None] + slope[:, 1:, None] * axis[None, None, :]
     light = light - 0.06 * (axis[:, None] ** 2 + axis[None, :] ** 2)
-    balance = np.exp(rng.normal(0, 0.05, (n, 1, 1, 3)) + rng.normal(0, 0.10, (n, 1, 1, 1)))
+    balance = np.exp(rng.normal(0, 0.03, (n, 1, 1, 3)) + rng.normal(0, 0.08, (n, 1, 1, 1)))
     noisy = colour * light[..., None] * balance + rng.normal(0, 0.02, colour.shape)
     pixels: NDArray[np.uint8] = (np.clip(noisy, 0, 1) * 255 + 0.5).astype(np.uint8)
     return pixels
@@ -205,7 +214,7 @@ def _clouds(n: int, side: int, cells: int, rng: np.random.Generator) -> Floats:
 def _interpolation(knots: int, side: int) -> Floats:
     """Weights of each knot at each pixel along one axis, rows summing to one, [side, knots]."""
     at = (np.arange(side, dtype=np.float32) + 0.5) * ((knots - 1) / side)
-    return np.maximum(0, 1 - np.abs(at[:, None] - np.arange(knots)[None, :])).astype(np.float32)
+    return np.asarray(np.maximum(0, 1 - np.abs(at[:, None] - np.arange(knots))), dtype=np.float32)
 
 
 def _reduced(colour: Floats, size: int) -> Floats:
@@ -219,14 +228,14 @@ def _ramp(depth: Floats, width: Floats | float) -> Floats:
     return np.asarray(t * t * (3 - 2 * t), dtype=np.float32)
 
 
-def _tint(pigment: Floats, amount: Floats) -> Floats:
-    """What skin is multiplied by under so much of a pigment, [N, side, side, 3] (Beer and Lambert's law)."""
-    return np.exp(amount[..., None] * np.log(pigment))
+def _tint(red: Floats, brown: Floats) -> Floats:
+    """What skin is multiplied by under so much blood and pigment, [N, side, side, 3] (Beer and Lambert's law)."""
+    return np.exp(red[..., None] * np.log(_RED) + brown[..., None] * np.log(_BROWN))
 
 
-def _blend(colour: Floats, other: Floats, share: Floats) -> None:
-    """Cover `colour` with another by this share, in place; under the same light, so dark skin dims it somewhat."""
-    dimmed = other * (0.6 + 0.4 * colour.mean(axis=-1, keepdims=True))
+def _cover(colour: Floats, with_colour: Floats, share: Floats) -> None:
+    """Cover this share of `colour` with another, in place; somewhat dimmer where the skin around is dark."""
+    dimmed = with_colour * (0.65 + 0.35 * colour.mean(axis=-1, keepdims=True))
     colour += share[..., None] * (dimmed - colour)
 
 
@@ -235,4 +244,4 @@ def _per_image(values: Floats | float) -> Floats:
 
 
 def _complex_normal(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.complex64]:
-    return ((rng.standard_normal(shape) + 1j * rng.standard_normal(shape)) / np.sqrt(2)).astype(np.complex64)
+    return np.asarray((rng.standard_normal(shape) + 1j * rng.standard_normal(shape)) / 2**0.5, dtype=np.complex64)

@@ -92,7 +92,7 @@ def refuse_files(names: Sequence[str], where: Path, must: str) -> None:
     """Raise DataError with the count and the first names where there are any."""
     if names:
         shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-        raise DataError(f"{where}: {must}; {len(names)} do not: {shown}")
+        raise DataError(f"{where}: {must}; {len(names)} are not: {shown}")
 
 
 def _read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
@@ -156,7 +156,7 @@ def _refuse_rows(bad: NDArray[np.bool_], value: NDArray[np.str_] | None, must: s
     if bad.any():
         row = int(np.argmax(bad))
         got = "" if value is None else f" ({str(value[row])!r})"
-        raise DataError(f"{must}; {int(bad.sum())} of {len(bad)} rows do not, the first is row {row + 1}{got}")
+        raise DataError(f"{must}; {int(bad.sum())} of {len(bad)} rows break this, the first is row {row + 1}{got}")
 
 
 def _stamp(manifest: Manifest) -> str:

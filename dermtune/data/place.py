@@ -17,7 +17,7 @@ class Place:
     data_dir: Path
     """Holds the metadata file and the image folder."""
     cache_dir: Path
-    """Holds fingerprints and decoded images; may be deleted at any time between runs."""
+    """Holds fingerprints and decoded images, outside `data_dir`; may be deleted at any time between runs."""
 
     @contextlib.contextmanager
     def alone(self, name: str) -> Iterator[None]:

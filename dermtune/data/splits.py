@@ -34,8 +34,8 @@ def cut_val(
 ) -> NDArray[np.bool_]:
     """Which images go to val, [N]: whole groups, about `fraction` of every class's images.
 
-    Greedy over groups in random order: a group is taken if that brings the classes nearer to their shares, and never
-    if a class would lose its last training group. A class that is left without any then gets the group that
+    Greedy over groups in random order: a group is taken if that brings the classes nearer to their shares, and
+    never if a class would lose its last training group. A class that is left without any then gets the group that
     disturbs the shares least. Where no group spans classes, a class's count in val is off by at most its largest
     group, and each class with two groups has one on each side. The order of the rows does not matter.
     """

@@ -8,7 +8,7 @@ import csv
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -30,23 +30,26 @@ PHOTOGRAPHS = (1, 2, 3)
 """A lesion has one of these numbers of photographs, with equal chance."""
 WRONG_LABELS: Mapping[str, float] = {"train": 0.08, "test": 0.12}
 """Share of lesions that carry another class's name."""
-VARIATION = 0.5
+VARIATION = 0.3
 """How far lesions of a class differ from one another; 0 makes the classes separable."""
 _BATCH = 250
 
-_ECZEMA = Look(radius=0.58, irregularity=0.24, softness=0.2, redness=0.7, scale=0.3, spots=2, pigment=0.08)
+Row = Mapping[str, str]
+"""A row of a CSV file."""
+
+_ECZEMA = Look(radius=0.58, irregularity=0.24, softness=0.2, redness=0.7, scale=0.25, spots=2, pigment=0.08)
 
 CLASSES: Mapping[str, Look] = {
     "eczema": _ECZEMA,
-    "melanocytic naevus": Look(radius=0.36, irregularity=0.08, softness=0.08, pigment=0.9, variegation=0.15),
-    "acne": Look(radius=0.7, softness=0.6, redness=0.2, spots=9, spot_size=0.13, spread=0.8, pus=0.6),
-    "psoriasis": replace(_ECZEMA, irregularity=0.16, softness=0.07, redness=0.85, scale=0.75, spots=0),
-    "seborrhoeic keratosis": Look(radius=0.42, irregularity=0.12, softness=0.05, pigment=0.6, scale=0.4),
-    "PIH": Look(radius=0.6, irregularity=0.22, softness=0.25, redness=0.15, pigment=0.4, variegation=0.25),
-    "rosacea": replace(_ECZEMA, radius=0.85, softness=0.35, redness=0.8, scale=0.05, spots=5, pus=0.25),
-    "tinea": replace(_ECZEMA, radius=0.65, irregularity=0.12, softness=0.1, ring=0.75),
-    "herpes": replace(_ECZEMA, radius=0.45, scale=0.08, spots=8, spot_size=0.1, spread=0.35, pus=0.7),
-    "melanoma": Look(radius=0.5, irregularity=0.32, softness=0.08, pigment=1.1, variegation=0.7, redness=0.12),
+    "melanocytic naevus": Look(radius=0.34, irregularity=0.08, softness=0.08, pigment=0.9, variegation=0.15),
+    "acne": Look(radius=0.7, softness=0.6, redness=0.15, spots=9, spot_size=0.13, spread=0.8, pus=0.6),
+    "psoriasis": replace(_ECZEMA, irregularity=0.16, softness=0.07, redness=0.85, scale=0.8, spots=0),
+    "seborrhoeic keratosis": Look(radius=0.48, irregularity=0.12, softness=0.05, pigment=0.5, scale=0.5),
+    "PIH": Look(radius=0.6, irregularity=0.22, softness=0.25, redness=0.12, pigment=0.45, variegation=0.25),
+    "rosacea": replace(_ECZEMA, radius=0.95, softness=0.5, redness=0.6, scale=0.03, spots=5, pus=0.2),
+    "tinea": replace(_ECZEMA, radius=0.72, irregularity=0.12, softness=0.1, ring=0.95, spots=0),
+    "herpes": replace(_ECZEMA, radius=0.42, scale=0.03, spots=10, spot_size=0.14, spread=0.4, pus=0.95),
+    "melanoma": Look(radius=0.62, irregularity=0.32, softness=0.08, pigment=1.4, variegation=0.7, redness=0.3),
 }
 """What each class typically looks like, from the most common to the rarest."""
 
@@ -75,12 +78,13 @@ def draw_if_absent(config: SyntheticConfig, metadata: str, place: Place, progres
 
     Raises DataError where the folder holds another synthetic set, or files that are no data set.
     """
-    place.data_dir.parent.mkdir(parents=True, exist_ok=True)
+    folder = place.data_dir
     with place.alone("synthetic"):
-        if (place.data_dir / metadata).exists():
-            _refuse_other_set(config, place.data_dir)
-        else:
-            _draw_beside(config, metadata, place.data_dir, progress)
+        if not (folder / metadata).exists():
+            if folder.is_dir() and any(folder.iterdir()):
+                raise DataError(f"{folder}: must hold {metadata}, or be empty so that a set can be drawn there")
+            _draw_beside(config, metadata, folder, progress)
+    _refuse_other_set(config, folder)
 
 
 def lesion_table(n_images: int, wrong: float, rng: np.random.Generator) -> LesionTable:
@@ -96,15 +100,16 @@ def lesion_table(n_images: int, wrong: float, rng: np.random.Generator) -> Lesio
 def class_counts(n_images: int) -> NDArray[np.intp]:
     """Images of each class, summing to `n_images`: a geometric fall from first to last by IMBALANCE, [K]."""
     shares = IMBALANCE ** -np.linspace(0, 1, len(CLASSES))
-    counts = np.maximum(np.round(shares / shares.sum() * n_images), min(MIN_PER_CLASS, n_images // len(CLASSES)))
+    counts = np.maximum(np.round(shares / shares.sum() * n_images), min(MIN_PER_CLASS, n_images // 30))
     counts[0] += n_images - counts.sum()
-    return counts.astype(np.intp)
+    return np.asarray(counts, dtype=np.intp)
 
 
 def _photographs(n_images: int, rng: np.random.Generator) -> NDArray[np.intp]:
     """Photographs of each lesion of a class, summing to `n_images`."""
     until = np.cumsum(rng.choice(PHOTOGRAPHS, n_images))
-    return np.diff(np.minimum(until[: np.searchsorted(until, n_images) + 1], n_images), prepend=0)
+    n_lesions = int(np.searchsorted(until, n_images)) + 1
+    return np.asarray(np.diff(np.minimum(until[:n_lesions], n_images), prepend=0), dtype=np.intp)
 
 
 def _mislabelled(
@@ -112,15 +117,16 @@ def _mislabelled(
 ) -> NDArray[np.intp]:
     """The labels that lesions carry: a wrong one is a look-alike's nine times in ten, a common class's more often.
 
-    Drawn in proportion to the classes' frequencies, wrong labels leave the long tail as long as it is.
+    Drawn in proportion to the classes' frequencies, wrong labels leave the long tail as long as it is. The first
+    lesion of each class keeps its name, so that no class disappears.
     """
     label = truth.copy()
-    chosen = rng.choice(len(truth), round(wrong * len(truth)), replace=False)
+    candidates = np.setdiff1d(np.arange(len(truth)), np.unique(truth, return_index=True)[1])
+    chosen = rng.choice(candidates, round(wrong * len(truth)), replace=False)
     for lesion in chosen:
-        weight = per_class * np.where(_look_alike(truth[lesion]), 1.0, 0.0)
+        alike = per_class * _look_alike(truth[lesion])
         other = per_class * (np.arange(len(CLASSES)) != truth[lesion])
-        chance = 0.9 * weight / weight.sum() + 0.1 * other / other.sum()
-        label[lesion] = rng.choice(len(CLASSES), p=chance)
+        label[lesion] = rng.choice(len(CLASSES), p=0.9 * alike / alike.sum() + 0.1 * other / other.sum())
     return label
 
 
@@ -131,19 +137,17 @@ def _look_alike(index: int) -> NDArray[np.bool_]:
     return np.array([name in alike for name in names])
 
 
-def _draw_beside(config: SyntheticConfig, metadata: str, data_dir: Path, progress: Progress) -> None:
+def _draw_beside(config: SyntheticConfig, metadata: str, folder: Path, progress: Progress) -> None:
     """Draw into a neighbour of the data folder, then rename it into place."""
-    partial = data_dir.with_name(f".{data_dir.name}.{os.getpid()}")
+    partial = folder.with_name(f".{folder.name}.{os.getpid()}")
     shutil.rmtree(partial, ignore_errors=True)
     try:
         _draw(config, partial, metadata, progress)
-        partial.rename(data_dir)
+        partial.rename(folder)
     except OSError as error:
-        if data_dir.is_dir() and any(data_dir.iterdir()):
-            raise DataError(
-                f"{data_dir}: must be empty or hold {metadata}, so that a set can be drawn there"
-            ) from None
-        raise DataError(f"{data_dir}: the synthetic set could not be written: {error}") from None
+        # A machine that shares this folder but not the cache, and so not the lock, may have been faster.
+        if not (folder / metadata).exists():
+            raise DataError(f"{folder}: must be writable for the synthetic set: {error}") from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -151,26 +155,28 @@ def _draw_beside(config: SyntheticConfig, metadata: str, data_dir: Path, progres
 def _draw(config: SyntheticConfig, folder: Path, metadata: str, progress: Progress) -> None:
     (folder / "images").mkdir(parents=True)
     rng = np.random.default_rng(config.seed)
-    rows: list[Mapping[str, str]] = []
-    total = config.n_train + config.n_test
+    rows: list[Row] = []
     for split, n_images in (("train", config.n_train), ("test", config.n_test)):
         table = lesion_table(n_images, WRONG_LABELS[split], rng)
-        lesions = _grown(table, rng)
-        of_image = np.repeat(np.arange(len(table.label)), table.photographs)
-        shuffled = rng.permutation(of_image)
-        for start in range(0, n_images, _BATCH):
-            batch = shuffled[start : start + _BATCH]
-            images = photograph(lesions.take(batch), config.image_size, rng)
+        for batch, images in _photographed(table, config.image_size, rng):
             new = [_row(split, table, lesion, len(rows) + i) for i, lesion in enumerate(batch)]
             _save(folder / "images", new, images)
             rows += new
-            progress("drawing lesions", len(rows), total)
+            progress("drawing lesions", len(rows), config.n_train + config.n_test)
     _write_csv(folder / metadata, rows)
-    _write_csv(
-        folder / "cleaned_labels.csv",
-        [{"sample_id": row["image_id"], "label": row["true_label"]} for row in rows if row["split"] == "test"],
-    )
+    cleaned = [{"sample_id": row["image_id"], "label": row["true_label"]} for row in rows if row["split"] == "test"]
+    _write_csv(folder / "cleaned_labels.csv", cleaned)
     (folder / ORIGIN).write_text(json.dumps(asdict(config)))
+
+
+def _photographed(
+    table: LesionTable, size: int, rng: np.random.Generator
+) -> Iterator[tuple[NDArray[np.intp], NDArray[np.uint8]]]:
+    """Batches of photographs in random order: the lesion of each, [B], and its pixels, [B, size, size, 3]."""
+    lesions = _grown(table, rng)
+    shuffled = rng.permutation(np.repeat(np.arange(len(table.label)), table.photographs))
+    for batch in np.split(shuffled, range(_BATCH, len(shuffled), _BATCH)):
+        yield batch, photograph(lesions.take(batch), size, rng)
 
 
 def _grown(table: LesionTable, rng: np.random.Generator) -> Lesions:
@@ -179,7 +185,7 @@ def _grown(table: LesionTable, rng: np.random.Generator) -> Lesions:
     return Lesions.joined([grow(look, n, VARIATION, rng) for look, n in zip(CLASSES.values(), counts, strict=True)])
 
 
-def _row(split: str, table: LesionTable, lesion: int, number: int) -> Mapping[str, str]:
+def _row(split: str, table: LesionTable, lesion: int, number: int) -> Row:
     names = list(CLASSES)
     return {
         "image_id": f"S{number:06d}",
@@ -190,12 +196,12 @@ def _row(split: str, table: LesionTable, lesion: int, number: int) -> Mapping[st
     }
 
 
-def _save(folder: Path, rows: Iterable[Mapping[str, str]], images: NDArray[np.uint8]) -> None:
+def _save(folder: Path, rows: Iterable[Row], images: NDArray[np.uint8]) -> None:
     for row, image in zip(rows, images, strict=True):
         Image.fromarray(image).save(folder / f"{row['image_id']}.png", compress_level=1)
 
 
-def _write_csv(path: Path, rows: Sequence[Mapping[str, str]]) -> None:
+def _write_csv(path: Path, rows: Sequence[Row]) -> None:
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
         writer.writeheader()
