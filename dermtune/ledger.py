@@ -1,0 +1,218 @@
+"""What a sweep leaves on disk: trial folders, done markers, checkpoints, and the lock of its one driver."""
+
+import contextlib
+import csv
+import fcntl
+import hashlib
+import io
+import json
+import os
+import platform
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Literal
+
+from dermtune.plan import Plan, Trial
+
+SEALED = ("val.parquet", "test.parquet", "history.csv")
+"""Files of a trial whose hashes its manifest holds."""
+
+FailureStatus = Literal["failed", "diverged"]
+
+
+class LedgerError(RuntimeError):
+    """A sweep's folder that cannot be used now; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrialFolder:
+    """One trial's files. It is done when its manifest is there and the hashes in it hold."""
+
+    path: Path
+
+    @property
+    def checkpoint(self) -> Path:
+        """Folder of the epoch checkpoints; gone once the trial is done."""
+        return self.path / "checkpoint"
+
+    @property
+    def history(self) -> Path:
+        """One row an epoch, CSV."""
+        return self.path / "history.csv"
+
+    def predictions(self, split: str) -> Path:
+        """The prediction file of a split."""
+        return self.path / f"{split}.parquet"
+
+    def is_done(self) -> bool:
+        """Whether the manifest says so and every sealed file still has its hash."""
+        try:
+            manifest = self.manifest()
+            files = manifest["files"]
+            return manifest["status"] == "done" and all(_sha256(self.path / name) == files[name] for name in SEALED)
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+
+    def manifest(self) -> dict[str, Any]:
+        """What `finish` wrote. Raises FileNotFoundError before, ValueError where it is no JSON object."""
+        return _read_json(self.path / "manifest.json")
+
+    def write_history(self, rows: Sequence[Mapping[str, object]]) -> None:
+        """Write all rows, whole or not at all; a column that a row lacks is left empty."""
+        columns = list(dict.fromkeys(column for row in rows for column in row))
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        _write_atomically(self.history, text.getvalue())
+
+    def finish(self, manifest: Mapping[str, Any]) -> None:
+        """Seal the trial: its files' hashes and the manifest, written last; then the checkpoints may go."""
+        files = {name: _sha256(self.path / name) for name in SEALED}
+        _write_json(self.path / "manifest.json", {"format": 1, "status": "done", **manifest, "files": files})
+        self.clear_failure()
+        if self.checkpoint.exists():
+            shutil.rmtree(self.checkpoint)
+
+    def fail(self, status: FailureStatus, reason: str, detail: str) -> None:
+        """Record why the trial has no result: one line, and the traceback as `detail`."""
+        _write_json(self.path / "failure.json", {"status": status, "reason": reason, "detail": detail})
+
+    def failure(self) -> str | None:
+        """Reason of the last failure; None where there was none."""
+        try:
+            return str(_read_json(self.path / "failure.json")["reason"])
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError) as error:
+            return f"unknown, {self.path / 'failure.json'} cannot be read: {error}"
+
+    def clear_failure(self) -> None:
+        """Forget the last failure: the trial is tried again."""
+        (self.path / "failure.json").unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, slots=True)
+class SweepFolder:
+    """One sweep's folder: what was asked in `sweep.json`, the trials, the report."""
+
+    path: Path
+
+    @property
+    def report(self) -> Path:
+        """Folder of the report's files."""
+        return self.path / "report"
+
+    def trial(self, trial_id: str) -> TrialFolder:
+        """A trial's folder, whether it exists or not."""
+        return TrialFolder(self.path / "trials" / trial_id)
+
+    def done(self, trials: Iterable[Trial]) -> frozenset[str]:
+        """Ids of those trials that are done."""
+        return frozenset(t.trial_id for t in trials if self.trial(t.trial_id).is_done())
+
+    def write_plan(self, plan: Plan, question: str) -> int:
+        """Number of done trials that the plan leaves unused, after `sweep.json` is written for it.
+
+        A done trial with a further seed of the same configuration stays in it, so asking for fewer seeds hides
+        nothing. Where the configuration is another one, the new plan takes the old one's place.
+        """
+        asked = {**plan.to_dict(), "question": question}
+        earlier = [t for t in self._earlier_trials() if self.trial(t["trial_id"]).is_done()]
+        further = _further_seeds(earlier, asked)
+        asked["trials"] += further
+        asked["seeds"] = list(dict.fromkeys([*asked["seeds"], *(t["seed"] for t in further)]))
+        _write_json(self.path / "sweep.json", asked)
+        listed = {t["trial_id"] for t in asked["trials"]}
+        return sum(t["trial_id"] not in listed for t in earlier)
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """The folder for this process alone; the lock of a driver that died is free by itself.
+
+        Raises LedgerError, naming the driver that has it.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / "driver.lock").open("a+") as file:
+            _take(file, self.path)
+            try:
+                yield
+            finally:
+                file.truncate(0)
+
+    def _earlier_trials(self) -> list[dict[str, Any]]:
+        path = self.path / "sweep.json"
+        try:
+            return list(_read_json(path)["trials"])
+        except FileNotFoundError:
+            return []
+        except (ValueError, KeyError) as error:
+            raise LedgerError(f"{path} must hold what was asked: {error}; move it away to start anew") from None
+
+
+def _further_seeds(earlier: list[dict[str, Any]], asked: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The earlier trials with seeds beyond those asked, if the two plans agree on every trial that both list."""
+    ids = {(t["arm"], t["seed"]): t["trial_id"] for t in asked["trials"]}
+    shared = [t for t in earlier if (t["arm"], t["seed"]) in ids]
+    if not shared or any(t["trial_id"] != ids[t["arm"], t["seed"]] for t in shared):
+        return []
+    arms = {t["arm"] for t in shared}
+    return [t for t in earlier if t["arm"] in arms and t["seed"] not in asked["seeds"]]
+
+
+def _take(file: IO[str], folder: Path) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        raise LedgerError(f"{folder} must have one driver, {_driver(file.read())} runs it already") from None
+    file.truncate(0)
+    json.dump({"pid": os.getpid(), "host": platform.node()}, file)
+    file.flush()
+
+
+def _driver(text: str) -> str:
+    try:
+        driver = json.loads(text)
+        return f"process {driver['pid']} on {driver['host']}"
+    except (ValueError, KeyError):
+        return "another process"
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    _write_atomically(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def _write_atomically(path: Path, text: str) -> None:
+    """Write to a neighbour, wait until it is on the disk, rename it into place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    with partial.open("w", encoding="utf-8", newline="") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Wait until the folder's entries are on the disk: a rename counts only then."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(content, dict):
+        raise ValueError(f"must be a JSON object, got {type(content).__name__}")
+    return content
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
