@@ -30,7 +30,7 @@ PHOTOGRAPHS = (1, 2, 3)
 """A lesion has one of these numbers of photographs, with equal chance."""
 WRONG_LABELS: Mapping[str, float] = {"train": 0.08, "test": 0.12}
 """Share of lesions that carry another class's name."""
-VARIATION = 0.3
+VARIATION = 0.27
 """How far lesions of a class differ from one another; 0 makes the classes separable."""
 _BATCH = 250
 
@@ -48,7 +48,7 @@ CLASSES: Mapping[str, Look] = {
     "PIH": Look(radius=0.6, irregularity=0.22, softness=0.25, redness=0.12, pigment=0.45, variegation=0.25),
     "rosacea": replace(_ECZEMA, radius=0.95, softness=0.5, redness=0.6, scale=0.03, spots=5, pus=0.2),
     "tinea": replace(_ECZEMA, radius=0.72, irregularity=0.12, softness=0.1, ring=0.95, spots=0),
-    "herpes": replace(_ECZEMA, radius=0.42, scale=0.03, spots=10, spot_size=0.14, spread=0.4, pus=0.95),
+    "herpes": replace(_ECZEMA, radius=0.42, redness=0.9, scale=0.0, spots=11, spot_size=0.15, spread=0.4, pus=1.0),
     "melanoma": Look(radius=0.62, irregularity=0.32, softness=0.08, pigment=1.4, variegation=0.7, redness=0.3),
 }
 """What each class typically looks like, from the most common to the rarest."""
