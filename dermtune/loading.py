@@ -47,7 +47,7 @@ def _load(path: Path, wanted: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # noqa: BLE001 - whatever the user's code raises is told by file and line
+    except Exception as error:
         raise LoadingError(_where_and_what(path, error)) from error
     return module
 
@@ -58,7 +58,7 @@ def _returned(module: ModuleType, path: Path, function: str, kind: type[T]) -> T
         raise LoadingError(f"{path}: must define {function}() that returns a {kind.__name__}, it defines none")
     try:
         made = make()
-    except Exception as error:  # noqa: BLE001 - whatever the user's code raises is told by file and line
+    except Exception as error:
         raise LoadingError(_where_and_what(path, error)) from error
     if not isinstance(made, kind):
         raise LoadingError(f"{path}: {function}() must return a {kind.__name__}, got {type(made).__name__}")

@@ -83,5 +83,5 @@ def test_a_recipe_can_be_the_users_own_file(tmp_path):
 
 
 def test_an_unknown_recipe_is_answered_with_those_that_there_are():
-    with pytest.raises(LoadingError, match="must be laptop, ham10000, medsiglip or a Python file .* got 'laptob'"):
+    with pytest.raises(LoadingError, match=r"must be laptop, ham10000, medsiglip or a Python file .* got 'laptob'"):
         load_recipe("laptob")
