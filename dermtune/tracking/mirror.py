@@ -1,0 +1,139 @@
+"""A sweep's tree of runs in MLflow, and how a trial's folder gets into it."""
+
+import json
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from dermtune.ledger import SweepFolder
+from dermtune.plan import Plan, Trial
+from dermtune.tracking import views
+from dermtune.tracking.store import PARENT_TAG, Store, StoredRun
+from dermtune.tracking.views import NOTE_TAG, SWEEP_TAG, TRIAL_TAG, Point, Status, TrialView
+
+CURVE = "train_loss"
+"""A column that every epoch has: its steps in MLflow tell which epochs have arrived."""
+
+
+class Mirror:
+    """The sweep's parent run and its trials' runs: what the store holds, and what has to be sent.
+
+    It asks the store once, when it is made. After an error it may be wrong: make a new one. Every method may raise
+    what MLflow raises, and OSError or ValueError for a damaged folder.
+    """
+
+    def __init__(self, uri: str, plan: Plan, folder: SweepFolder, question: str) -> None:
+        self._plan, self._folder, self._question = plan, folder, question
+        self._store = Store(uri, plan.sweep.name, question)
+        self._dataset = views.describe_dataset(plan)
+        self._parent = self._open_parent()
+        self._runs = self._stored_trials()
+        self._steps: dict[str, set[int]] = {}
+
+    def is_settled(self, trial: Trial) -> bool:
+        """Whether the store has all that the trial's folder will ever hold."""
+        run = self._runs.get(trial.trial_id)
+        return run is not None and run.status == "FINISHED"
+
+    def show(self, trial: Trial, *, running: bool) -> None:
+        """Make the trial's run equal to its folder: what has arrived is not sent again, the status comes last."""
+        view = views.view_trial(self._folder.trial(trial.trial_id), running=running)
+        run = self._runs.get(trial.trial_id)
+        if run is None:
+            if not view.begun:
+                return
+            run = self._create(trial, view)
+        if not run.has_params:
+            self._store.log_dataset(run, self._dataset)
+        points = self._new_points(run, view)
+        params = {} if run.has_params else views.trial_params(trial)
+        tags = _changed_tags(run, view)
+        self._store.log(run, points=points, params=params, tags=tags)
+        if view.status != run.status:
+            self._store.set_status(run, view.status, view.seconds)
+        self._steps[run.run_id] |= {point.step for point in view.curves}
+        self._runs[trial.trial_id] = replace(
+            run,
+            status=view.status,
+            tags={**run.tags, **tags},
+            metrics={**run.metrics, **{point.key: point.value for point in points}},
+            has_params=True,
+        )
+
+    def show_report(self, paths: Sequence[Path]) -> None:
+        """Store the files on the parent run; the Markdown becomes its description, the JSON its metrics."""
+        for path in paths:
+            self._store.attach(self._parent, path)
+        files = list(_files(paths))
+        markdown = "\n\n".join(path.read_text("utf-8") for path in files if path.suffix == ".md")
+        points = [point for path in files if path.suffix == ".json" for point in self._summary(path)]
+        self._store.log(self._parent, points=points, tags={NOTE_TAG: self._description(markdown)})
+        metrics = {**self._parent.metrics, **{point.key: point.value for point in points}}
+        self._parent = replace(self._parent, metrics=metrics)
+
+    def end(self, status: Status) -> None:
+        """End the parent run."""
+        self._store.set_status(self._parent, status)
+
+    def _open_parent(self) -> StoredRun:
+        """The sweep's run, found or made, and RUNNING."""
+        tags = views.sweep_tags(self._plan)
+        run = self._store.find_one(SWEEP_TAG, tags[SWEEP_TAG])
+        if run is None:
+            run = self._store.create(views.sweep_title(self._plan), tags)
+        if run.status != "RUNNING":
+            self._store.set_status(run, "RUNNING")
+        if run.has_params:
+            self._store.log(run, tags={key: value for key, value in tags.items() if run.tags.get(key) != value})
+            return run
+        self._store.log_dataset(run, self._dataset)
+        self._store.log(run, params=views.sweep_params(self._plan), tags={NOTE_TAG: self._description()})
+        return run
+
+    def _description(self, report: str = "") -> str:
+        return views.describe_sweep(self._plan, self._question, self._folder.path, report)
+
+    def _stored_trials(self) -> dict[str, StoredRun]:
+        """The children by trial_id. A request that was cut off may have made a second run: the older one stays."""
+        runs: dict[str, StoredRun] = {}
+        for run in self._store.find(PARENT_TAG, self._parent.run_id):
+            if runs.setdefault(run.tags.get(TRIAL_TAG, run.run_id), run) is not run:
+                self._store.delete(run)
+        return runs
+
+    def _create(self, trial: Trial, view: TrialView) -> StoredRun:
+        since_end = 0.0 if view.finished is None else (datetime.now(UTC) - view.finished).total_seconds()
+        return self._store.create(
+            trial.title,
+            views.trial_tags(self._plan, trial),
+            ago_seconds=since_end + view.seconds,
+            parent=self._parent.run_id,
+        )
+
+    def _new_points(self, run: StoredRun, view: TrialView) -> list[Point]:
+        steps = self._steps.setdefault(run.run_id, set(self._store.steps(run, CURVE)))
+        curves = [point for point in view.curves if point.step not in steps]
+        return curves + [point for point in view.scores if run.metrics.get(point.key) != point.value]
+
+    def _summary(self, path: Path) -> list[Point]:
+        """The report's figures that differ from the parent run's, at the number of seeds as step."""
+        figures = views.summary_metrics(json.loads(path.read_text("utf-8")))
+        seconds = time.time() - self._parent.started_ms / 1000
+        return [
+            Point(key=key, value=value, step=len(self._plan.seeds), seconds=seconds)
+            for key, value in figures.items()
+            if self._parent.metrics.get(key) != value
+        ]
+
+
+def _changed_tags(run: StoredRun, view: TrialView) -> dict[str, str]:
+    """Tags that differ; the note of an earlier failure is blanked once it no longer holds."""
+    wanted = {NOTE_TAG: "", **view.tags} if NOTE_TAG in run.tags else view.tags
+    return {key: value for key, value in wanted.items() if run.tags.get(key) != value}
+
+
+def _files(paths: Iterable[Path]) -> Iterable[Path]:
+    for path in paths:
+        yield from sorted(path.iterdir()) if path.is_dir() else [path]

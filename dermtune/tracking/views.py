@@ -1,0 +1,229 @@
+"""What MLflow's runs should show, read from the plan and the sweep's folder; no mlflow here."""
+
+import csv
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from dermtune.config import canonical_json
+from dermtune.ledger import TrialFolder
+from dermtune.plan import Plan, Trial
+
+Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
+"""MLflow's own words; KILLED is a trial that was cut off and can go on."""
+
+TRIAL_TAG = "dermtune.trial_id"
+SWEEP_TAG = "dermtune.sweep_id"
+NOTE_TAG = "mlflow.note.content"
+"""Tag whose value, Markdown, the UI shows as the description."""
+NOTE_LIMIT = 8000
+"""Characters that MLflow keeps of a tag."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """One value of one curve."""
+
+    key: str
+    value: float
+    step: int
+    """Epochs trained."""
+    seconds: float
+    """Training time up to here; the point's time in the UI is the run's start plus this."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialView:
+    """One trial as its folder has it now."""
+
+    status: Status
+    begun: bool
+    """Whether there is anything to show."""
+    curves: tuple[Point, ...] = ()
+    """What `history.csv` holds."""
+    scores: tuple[Point, ...] = ()
+    """Final scores, one point each."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+    """Training time."""
+    finished: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetView:
+    """What the trials were trained and judged on."""
+
+    name: str
+    digest: str
+    source: str
+    """JSON."""
+
+
+def view_trial(folder: TrialFolder, *, running: bool) -> TrialView:
+    """The trial's view; `running` says that this driver is training it. Raises OSError or ValueError."""
+    curves = read_curves(folder.history)
+    seconds = max((point.seconds for point in curves), default=0.0)
+    if folder.is_done():
+        return _view_done(folder.manifest(), curves)
+    if running:
+        return TrialView(status="RUNNING", begun=True, curves=curves, seconds=seconds)
+    reason = folder.failure()
+    if reason is not None:
+        note = {NOTE_TAG: f"**No result:** {reason}"}
+        return TrialView(status="FAILED", begun=True, curves=curves, seconds=seconds, tags=note)
+    return TrialView(status="KILLED", begun=bool(curves), curves=curves, seconds=seconds)
+
+
+def read_curves(history: Path) -> tuple[Point, ...]:
+    """Every value of every epoch, in the file's order; empty where there is no file yet."""
+    try:
+        with history.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except FileNotFoundError:
+        return ()
+    points: list[Point] = []
+    seconds = 0.0
+    for row in rows:
+        step = int(float(row.pop("epoch")))
+        seconds += float(row["seconds"])
+        points += [Point(key=k, value=float(v), step=step, seconds=seconds) for k, v in row.items() if v]
+    return tuple(points)
+
+
+def trial_params(trial: Trial) -> dict[str, str]:
+    """Arm, seed and every lever by its bare name, then the rest of the config by its path."""
+    config = trial.config.to_dict()
+    levers = {**config.pop("levers"), **trial.levers}
+    return {"arm": trial.arm, "seed": str(trial.seed), **_texts(levers), **_texts(_flat(config))}
+
+
+def trial_tags(plan: Plan, trial: Trial) -> dict[str, str]:
+    """What a trial's run is found and grouped by."""
+    return {TRIAL_TAG: trial.trial_id, "arm": trial.arm, "seed": str(trial.seed), "recipe": plan.recipe}
+
+
+def sweep_params(plan: Plan) -> dict[str, str]:
+    """What all trials of the sweep share: the recipe's config without its levers."""
+    config = plan.trials[0].config.to_dict()
+    del config["levers"]
+    return {"recipe": plan.recipe, **_texts(_flat(config))}
+
+
+def sweep_id(plan: Plan) -> str:
+    """Hash of the question put to this configuration and data; further seeds leave it unchanged."""
+    block = [trial.trial_id for trial in plan.trials if trial.seed == plan.seeds[0]]
+    return hashlib.sha256(canonical_json([plan.folder_name, sorted(block)]).encode()).hexdigest()[:16]
+
+
+def sweep_title(plan: Plan) -> str:
+    """The sweep as a person names it."""
+    return f"{plan.sweep.name} · {plan.recipe}"
+
+
+def sweep_tags(plan: Plan) -> dict[str, str]:
+    """What the sweep's run is found by, and its size; tags, because further seeds may change it."""
+    return {
+        SWEEP_TAG: sweep_id(plan),
+        "recipe": plan.recipe,
+        "primary_metric": plan.sweep.primary_metric,
+        "seeds": str(len(plan.seeds)),
+        "arms": str(len(plan.arms)),
+    }
+
+
+def describe_dataset(plan: Plan) -> DatasetView:
+    """The plan's data, by fingerprint."""
+    trial = plan.trials[0]
+    data = trial.config.data
+    source = {"metadata": data.metadata, "images": data.image_folder, "image_size": data.image_size}
+    return DatasetView(name=plan.recipe, digest=trial.fingerprints["data"][:16], source=json.dumps(source))
+
+
+def describe_sweep(plan: Plan, question: str, folder: Path, report: str = "") -> str:
+    """The parent run's description, Markdown: question, design and, once there is one, the report.
+
+    A report too long for a tag ends at a paragraph, with a word on where the rest is.
+    """
+    design = (
+        f"{len(plan.arms)} arms × {len(plan.seeds)} seeds on the recipe `{plan.recipe}`, judged on "
+        f"`{plan.sweep.primary_metric}` with a margin of {100 * plan.sweep.margin:g} points. Folder: `{folder}`"
+    )
+    head = f"### {question}\n\n{design}\n\n"
+    return head + (_shortened(_without_pictures(report), NOTE_LIMIT - len(head)) if report else _arms_table(plan))
+
+
+def summary_metrics(report: Mapping[str, Any]) -> dict[str, float]:
+    """The JSON report's figures as metrics of the parent run, one a quantity and arm: `delta/focal_gamma 2`."""
+    figures = {f"{report['metric']}/{_metric_name(arm['arm'])}": arm["mean"] for arm in report["arms"]}
+    for comparison in report["comparisons"]:
+        name = _metric_name(comparison["arm"])
+        figures[f"delta/{name}"] = comparison["delta"]
+        figures[f"delta_low/{name}"] = comparison["ci_low_simultaneous"]
+        figures[f"delta_high/{name}"] = comparison["ci_high_simultaneous"]
+    return figures
+
+
+def _view_done(manifest: Mapping[str, Any], curves: Sequence[Point]) -> TrialView:
+    seconds = float(manifest["seconds"])
+    in_curves = {point.key for point in curves}
+    last = max((point.step for point in curves), default=0)
+    scores = {
+        f"{split}_{name}": value for split in ("val", "test") for name, value in manifest["scores"][split].items()
+    }
+    return TrialView(
+        status="FINISHED",
+        begun=True,
+        curves=tuple(curves),
+        # A score that is a curve too has its last value there already.
+        scores=tuple(
+            Point(key=key, value=float(value), step=last, seconds=seconds)
+            for key, value in scores.items()
+            if key not in in_curves
+        ),
+        tags={key: str(manifest[key]) for key in ("commit", "device") if manifest.get(key)},
+        seconds=seconds,
+        finished=datetime.fromisoformat(manifest["finished"]) if "finished" in manifest else None,
+    )
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Leaves by their dotted path; what was not set is left out."""
+    leaves: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            leaves |= _flat(value, f"{prefix}{key}.")
+        elif value is not None:
+            leaves[f"{prefix}{key}"] = value
+    return leaves
+
+
+def _texts(values: Mapping[str, Any]) -> dict[str, str]:
+    return {key: str(value) for key, value in values.items()}
+
+
+def _metric_name(arm: str) -> str:
+    """The arm in the characters that MLflow allows in a metric's name."""
+    return arm.replace("=", " ").replace("+", " - ")
+
+
+def _arms_table(plan: Plan) -> str:
+    levers = list(plan.sweep.grid)
+    lines = [["arm", *levers], ["---"] * (1 + len(levers))]
+    lines += [[f"`{arm.name}`", *(str(arm.levers[lever]) for lever in levers)] for arm in plan.arms]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _without_pictures(markdown: str) -> str:
+    """A description cannot reach a run's artifacts, so a picture in it would be broken."""
+    return "\n".join(line for line in markdown.splitlines() if not line.lstrip().startswith("!["))
+
+
+def _shortened(markdown: str, limit: int) -> str:
+    if len(markdown) <= limit:
+        return markdown
+    more = "\n\nThe whole report is under *Artifacts*, in `report`."
+    return markdown[: limit - len(more)].rpartition("\n\n")[0] + more
