@@ -22,6 +22,10 @@ SEALED = ("val.parquet", "test.parquet", "history.csv")
 FailureStatus = Literal["failed", "diverged"]
 
 
+class Diverged(ArithmeticError):
+    """The training loss is no longer a number."""
+
+
 class LedgerError(RuntimeError):
     """A sweep's folder that cannot be used now; the message says why and what to do."""
 
@@ -59,6 +63,13 @@ class TrialFolder:
         """What `finish` wrote. Raises FileNotFoundError before, ValueError where it is no JSON object."""
         return _read_json(self.path / "manifest.json")
 
+    def seconds(self) -> float:
+        """Training time so far: what the manifest says, or the sum over the epochs that are kept; 0 before."""
+        try:
+            return float(self.manifest().get("seconds") or 0.0)
+        except FileNotFoundError:
+            return sum(float(row.get("seconds") or 0.0) for row in self._history_rows())
+
     def write_history(self, rows: Sequence[Mapping[str, object]]) -> None:
         """Write all rows, whole or not at all; a column that a row lacks is left empty."""
         columns = list(dict.fromkeys(column for row in rows for column in row))
@@ -67,6 +78,13 @@ class TrialFolder:
         writer.writeheader()
         writer.writerows(rows)
         _write_atomically(self.history, text.getvalue())
+
+    def _history_rows(self) -> list[dict[str, str]]:
+        try:
+            with self.history.open(newline="", encoding="utf-8") as file:
+                return list(csv.DictReader(file))
+        except FileNotFoundError:
+            return []
 
     def finish(self, manifest: Mapping[str, Any]) -> None:
         """Seal the trial: its files' hashes and the manifest, written last; then the checkpoints may go."""

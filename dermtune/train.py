@@ -22,6 +22,7 @@ from analysis.predictions import Predictions
 from dermtune import checkpoints
 from dermtune.config import TrainingConfig
 from dermtune.data.dataset import Dataset, Split
+from dermtune.ledger import Diverged
 from dermtune.losses import ClassificationLoss, loss_for
 from dermtune.model import build_model
 from dermtune.pixels import PixelPipeline, pipeline_for
@@ -30,10 +31,6 @@ from dermtune.sampling import PowerSampler, training_prior
 
 History = tuple[Mapping[str, float], ...]
 """One row an epoch: epoch, train_loss, val_loss, val_<metric>, learning_rate, seconds, images_per_second."""
-
-
-class Diverged(ArithmeticError):
-    """The training loss is no longer a number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

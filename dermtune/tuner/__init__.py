@@ -1,0 +1,106 @@
+"""A sweep's missing trials on Ray Tune. Only this folder knows Ray; the ledger, not Ray, remembers what is done."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ray import tune
+
+from dermtune.budget import Budget
+from dermtune.data.place import Place
+from dermtune.execution import execute as train_from_folder_to_folder
+from dermtune.ledger import SweepFolder
+from dermtune.monitors import Monitor, Monitors
+from dermtune.plan import Trial
+from dermtune.tuner.admission import Admission
+from dermtune.tuner.cluster import ENVIRONMENT, TunerError, connected, gpus_that_fit, tune_storage
+from dermtune.tuner.events import CRASHES, Events, Tally
+from dermtune.tuner.stopping import Stop, stopped_by_signals
+from dermtune.tuner.worker import Execute, Job, run_trial
+
+__all__ = ["Execute", "Outcome", "TunerError", "run"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a sweep came to its end."""
+
+    finished: int
+    failed: int
+    out_of_budget: bool
+    """Trials were left because the budget has no room for them."""
+    signal: int | None
+    """The signal that stopped it."""
+
+
+def run(
+    trials: Sequence[Trial],
+    folder: SweepFolder,
+    place: Place,
+    *,
+    cpus: int = 1,
+    gpus: float | None = None,
+    address: str | None = None,
+    usd_per_hour: float | None = None,
+    budget: Budget | None = None,
+    monitors: Sequence[Monitor] = (),
+    execute: Execute = train_from_folder_to_folder,
+) -> Outcome:
+    """Run the trials in their order and tell the monitors what happens.
+
+    A trial that raises is recorded as failed at once, one whose worker dies is tried again `CRASHES` times; the
+    others go on. SIGINT and SIGTERM stop in order: what is running keeps its last whole checkpoint.
+
+    Args:
+        trials: those that are missing, seed-major.
+        folder: where results go; on several nodes a path that all of them share.
+        place: where images are.
+        cpus: cores, and torch's threads, of one trial.
+        gpus: GPUs of one trial; None takes one where the cluster has any.
+        address: a running Ray cluster; None starts a local one and stops it again.
+        usd_per_hour: price of an hour, for the manifests.
+        budget: asked before each trial starts.
+        monitors: told in this process; an exception in one is said and ends nothing.
+        execute: what runs in the worker.
+
+    Raises TunerError where there is no such cluster, or no node of it is large enough for a trial.
+    """
+    budget = budget or Budget()
+    os.environ.update(ENVIRONMENT)
+    with connected(address), tune_storage(folder) as storage:
+        job = Job(
+            trials={trial.trial_id: trial for trial in trials},
+            folder=folder,
+            place=place,
+            cpus=cpus,
+            gpus=gpus_that_fit(cpus, gpus),
+            usd_per_hour=usd_per_hour,
+            execute=execute,
+        )
+        tally = Tally(folder, budget, hours_per_second=(job.gpus or 1) / 3600)
+        admission = Admission(trials, budget)
+        with stopped_by_signals() as stop:
+            events = Events(job.trials, Monitors((tally, *monitors)))
+            _tuner(job, admission, events, stop, storage).fit()
+        return Outcome(
+            finished=len(tally.finished_ids),
+            failed=len(tally.failed_ids),
+            out_of_budget=admission.refused,
+            signal=stop.signal,
+        )
+
+
+def _tuner(job: Job, admission: "Admission", events: "Events", stop: "Stop", storage: Path) -> tune.Tuner:
+    trainable = tune.with_parameters(run_trial, job=job)
+    return tune.Tuner(
+        tune.with_resources(trainable, {"cpu": job.cpus, "gpu": job.gpus}),
+        tune_config=tune.TuneConfig(search_alg=admission, num_samples=len(job.trials), reuse_actors=True),
+        run_config=tune.RunConfig(
+            storage_path=str(storage),
+            callbacks=[events],
+            stop=stop,
+            failure_config=tune.FailureConfig(max_failures=CRASHES),
+            verbose=0,
+        ),
+    )

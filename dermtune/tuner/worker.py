@@ -1,0 +1,65 @@
+"""What runs in a worker: one trial, from folder to folder."""
+
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ray import tune
+
+from dermtune.data.place import Place
+from dermtune.ledger import Diverged, SweepFolder, TrialFolder
+from dermtune.plan import Trial
+
+
+class Execute(Protocol):
+    """Trains one trial from folder to folder and returns its test scores; see `dermtune.execution.execute`."""
+
+    def __call__(
+        self,
+        trial: Trial,
+        place: Place,
+        folder: TrialFolder,
+        *,
+        threads: int,
+        gpus: float,
+        usd_per_hour: float | None,
+        on_epoch: Callable[[Mapping[str, float]], None],
+    ) -> Mapping[str, float]:
+        """Train the trial."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """All that a worker needs to run any of the trials."""
+
+    trials: Mapping[str, Trial]
+    """By trial_id."""
+    folder: SweepFolder
+    place: Place
+    cpus: int
+    gpus: float
+    usd_per_hour: float | None
+    execute: Execute
+
+
+def run_trial(config: Mapping[str, Any], job: Job) -> None:
+    """In the worker: one trial. What it raises is its result; only the worker's death is Ray's affair."""
+    trial = job.trials[config["trial_id"]]
+    folder = job.folder.trial(trial.trial_id)
+    try:
+        scores = job.execute(
+            trial,
+            job.place,
+            folder,
+            threads=job.cpus,
+            gpus=job.gpus,
+            usd_per_hour=job.usd_per_hour,
+            on_epoch=lambda row: tune.report({"event": "epoch", "row": dict(row)}),
+        )
+    except Exception as error:  # noqa: BLE001 - any error is this trial's result, and its alone
+        reason = " ".join(str(error).split()) or type(error).__name__
+        folder.fail("diverged" if isinstance(error, Diverged) else "failed", reason, traceback.format_exc())
+        tune.report({"event": "failed", "reason": reason})
+    else:
+        tune.report({"event": "finished", "scores": dict(scores)})
