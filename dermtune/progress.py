@@ -28,7 +28,9 @@ MOST_MARKS = 20
 """Beyond so many seeds an arm is counted, not dotted."""
 
 BAR_WIDTH = 44
-FIXED_LINES = 9
+MEAN_WIDTH, EPOCH_WIDTH, LOSS_WIDTH = 19, 14, 10
+"""Columns that keep their width where an arm's name has to be cut."""
+FIXED_LINES = 10
 """Lines of the view that are neither an arm nor a running trial."""
 
 
@@ -139,14 +141,15 @@ def _arms(board: Board, room: int) -> Table:
     """Each arm's seeds and its mean so far, as many arms as there is room for."""
     metric = board.plan.sweep.primary_metric
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
-    table.add_column("arm", no_wrap=True)
-    table.add_column("seeds", no_wrap=True)
-    table.add_column(f"{metric_title(metric)}, interim mean", justify="right", no_wrap=True)
     arms = board.arms()
+    marks = [_seeds(arm) for arm in arms]
+    table.add_column("arm", no_wrap=True)
+    table.add_column("seeds", no_wrap=True, min_width=max(mark.cell_len for mark in marks))
+    table.add_column(f"{metric_title(metric)},\ninterim mean", justify="right", no_wrap=True, min_width=MEAN_WIDTH)
     shown_arms = arms if len(arms) <= room else arms[: max(1, room - 1)]
-    for arm in shown_arms:
+    for arm, mark in zip(shown_arms, marks, strict=False):
         mean = Text("–", style="dim") if arm.mean is None else Text(unit_of(metric).score(arm.mean))
-        table.add_row(arm.arm, _seeds(arm), mean)
+        table.add_row(arm.arm, mark, mean)
     if len(shown_arms) < len(arms):
         table.add_row(Text(f"and {len(arms) - len(shown_arms)} more", style="dim"))
     return table
@@ -163,6 +166,8 @@ def _running(board: Board, room: int) -> list[Text | Table]:
     if not board.running:
         return []
     grid = Table.grid(padding=(0, 3, 0, 0))
+    for width in (None, EPOCH_WIDTH, LOSS_WIDTH):
+        grid.add_column(no_wrap=True, min_width=width)
     for running in board.running[:room]:
         loss = "" if running.loss is None else f"loss {running.loss:.3f}"
         epoch = f"epoch {running.epochs_done} of {running.epochs}" if running.epochs_done else "first epoch"
