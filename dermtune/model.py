@@ -96,7 +96,7 @@ def _what_to_do(checkpoint: str, error: Exception) -> str:
     if any(isinstance(cause, LocalEntryNotFoundError) for cause in causes):
         return (
             f"{checkpoint} is not on this machine and the hub cannot be reached: go online with its licence "
-            f"accepted at {page} and a token in HF_TOKEN, or name a local folder with config.json and model.safetensors"
+            f"accepted at {page} and a token in HF_TOKEN, or name a local folder with its config.json and weights"
         )
     first_line = str(error).strip().splitlines()[0]
     return f"{checkpoint} cannot be loaded: {first_line} (see {page}; a gated model needs HF_TOKEN)"

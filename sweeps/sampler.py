@@ -1,4 +1,4 @@
-"""What does drawing rare classes more often buy, what does it cost the common ones, and does focal loss change that?
+"""What does drawing rare classes more often buy, what does it cost common ones, and does focal loss change that?
 
 Run:      python -m dermtune.sweep sweeps/sampler.py
 Expected: sampler_power=1 lifts rare classes and over-predicts them, and loses common ones (in the story eczema's
