@@ -29,7 +29,9 @@ MOST_MARKS = 20
 
 BAR_WIDTH = 44
 MEAN_WIDTH, EPOCH_WIDTH, LOSS_WIDTH = 19, 14, 10
-"""Columns that keep their width where an arm's name has to be cut."""
+"""Of the columns beside the names; where there is too little room the names are cut."""
+MARGIN, GAP = 2, 3
+"""Blank columns beside the view, and between two of its columns."""
 FIXED_LINES = 10
 """Lines of the view that are neither an arm nor a running trial."""
 
@@ -98,10 +100,9 @@ class _View:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         board, room = self._board, (options.height or console.height) - FIXED_LINES
         n_running = min(len(board.running), max(1, room // 3))
-        view = Group(
-            _bar(board), _counts(board), Text(), _arms(board, room - n_running), *_running(board, n_running)
-        )
-        yield Padding(view, (1, 2))
+        width = options.max_width - 2 * MARGIN
+        arms, running = _arms(board, room - n_running, width), _running(board, n_running, width)
+        yield Padding(Group(_bar(board), _counts(board), Text(), arms, *running), (1, MARGIN))
 
 
 def _bar(board: Board) -> Table:
@@ -137,14 +138,15 @@ def _left(board: Board) -> str:
     return "starting" if seconds is None else f"about {duration(seconds)} left"
 
 
-def _arms(board: Board, room: int) -> Table:
-    """Each arm's seeds and its mean so far, as many arms as there is room for."""
+def _arms(board: Board, room: int, width: int) -> Table:
+    """Each arm's seeds and its mean so far, as many arms as `room` has lines; names are cut to fit `width`."""
     metric = board.plan.sweep.primary_metric
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0), header_style="dim")
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="dim")
     arms = board.arms()
     marks = [_seeds(arm) for arm in arms]
-    table.add_column("arm", no_wrap=True)
-    table.add_column("seeds", no_wrap=True, min_width=max(mark.cell_len for mark in marks))
+    seeds_width = max(mark.cell_len for mark in marks)
+    table.add_column("arm", no_wrap=True, max_width=width - seeds_width - MEAN_WIDTH - 2 * GAP)
+    table.add_column("seeds", no_wrap=True, min_width=seeds_width)
     table.add_column(f"{metric_title(metric)},\ninterim mean", justify="right", no_wrap=True, min_width=MEAN_WIDTH)
     shown_arms = arms if len(arms) <= room else arms[: max(1, room - 1)]
     for arm, mark in zip(shown_arms, marks, strict=False):
@@ -161,13 +163,14 @@ def _seeds(arm: ArmSoFar) -> Text:
     return Text(" ").join(Text(*MARKS[state]) for state in arm.states)
 
 
-def _running(board: Board, room: int) -> list[Text | Table]:
+def _running(board: Board, room: int, width: int) -> list[Text | Table]:
     """The trials that train now, each with its epoch."""
     if not board.running:
         return []
-    grid = Table.grid(padding=(0, 3, 0, 0))
-    for width in (None, EPOCH_WIDTH, LOSS_WIDTH):
-        grid.add_column(no_wrap=True, min_width=width)
+    grid = Table.grid(padding=(0, GAP, 0, 0))
+    grid.add_column(no_wrap=True, max_width=width - EPOCH_WIDTH - LOSS_WIDTH - 3 * GAP)
+    grid.add_column(no_wrap=True)
+    grid.add_column(no_wrap=True)
     for running in board.running[:room]:
         loss = "" if running.loss is None else f"loss {running.loss:.3f}"
         epoch = f"epoch {running.epochs_done} of {running.epochs}" if running.epochs_done else "first epoch"
