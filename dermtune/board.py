@@ -43,9 +43,12 @@ class Board(Monitor):
     """Counts a sweep's trials, and judges the pace by the epochs trained since the first trial started."""
 
     def __init__(
-        self, plan: Plan, scores: Mapping[str, float], *, clock: Callable[[], float] = time.monotonic
+        self, plan: Plan, scores: Mapping[str, float | None], *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """A board of the plan's trials; `scores` are the primary metric of those that are done, by trial_id."""
+        """A board of the plan's trials; `scores` are the primary metric of those that are done, by trial_id.
+
+        A metric that no trial scores by itself, such as a class's recall, is None and has no interim mean.
+        """
         self.plan = plan
         self.scores = dict(scores)
         self.reasons: dict[str, str] = {}
@@ -70,7 +73,7 @@ class Board(Monitor):
     @override
     def finished(self, trial: Trial, scores: Mapping[str, float]) -> None:
         self._running.pop(trial.trial_id, None)
-        self.scores[trial.trial_id] = scores[self.plan.sweep.primary_metric]
+        self.scores[trial.trial_id] = scores.get(self.plan.sweep.primary_metric)
 
     @override
     def failed(self, trial: Trial, reason: str) -> None:
@@ -124,7 +127,7 @@ class Board(Monitor):
 
     def _arm(self, name: str) -> ArmSoFar:
         ids = [trial.trial_id for trial in self.plan.trials if trial.arm == name]
-        scores = [self.scores[trial_id] for trial_id in ids if trial_id in self.scores]
+        scores = [score for trial_id in ids if (score := self.scores.get(trial_id)) is not None]
         mean = sum(scores) / len(scores) if scores else None
         return ArmSoFar(arm=name, states=tuple(map(self._state, ids)), mean=mean)
 

@@ -127,9 +127,10 @@ class SweepFolder:
         """A trial's folder, whether it exists or not."""
         return TrialFolder(self.path / "trials" / trial_id)
 
-    def done(self, trials: Iterable[Trial]) -> frozenset[str]:
-        """Ids of those trials that are done."""
-        return frozenset(t.trial_id for t in trials if self.trial(t.trial_id).is_done())
+    def done(self, trials: Iterable[Trial]) -> dict[str, dict[str, Any]]:
+        """Manifests of those trials that are done, by trial_id."""
+        folders = {t.trial_id: self.trial(t.trial_id) for t in trials}
+        return {trial_id: folder.manifest() for trial_id, folder in folders.items() if folder.is_done()}
 
     def write_plan(self, plan: Plan, question: str) -> int:
         """Number of done trials that the plan leaves unused, after `sweep.json` is written for it.

@@ -77,7 +77,8 @@ class _Lines(Monitor):
     def finished(self, trial: Trial, scores: Mapping[str, float]) -> None:
         self._board.finished(trial, scores)
         metric = self._board.plan.sweep.primary_metric
-        self._print(f"{trial.title}: {metric_title(metric)} {unit_of(metric).score(scores[metric])}")
+        score = f"{metric_title(metric)} {unit_of(metric).score(scores[metric])}" if metric in scores else "done"
+        self._print(f"{trial.title}: {score}")
 
     @override
     def failed(self, trial: Trial, reason: str) -> None:

@@ -105,7 +105,7 @@ def test_a_finished_sweep_is_one_parent_and_one_finished_run_a_trial(sweep, uri)
     assert (run.info.status, run.info.run_name) == ("FINISHED", "focal_gamma=2 · seed 1")
     assert run.data.params["focal_gamma"] == "2.0"
     assert run.data.params["training.epochs"] == "3"
-    assert run.data.metrics["test_top1"] == pytest.approx(0.71)
+    assert run.data.metrics["test/top1"] == pytest.approx(0.71)
     assert run.data.tags["commit"] == "c0ffee"
     assert run.inputs.dataset_inputs[0].dataset.digest == ("ab" * 32)[:16]
 
@@ -132,7 +132,7 @@ def test_a_second_look_and_a_second_exporter_write_nothing(sweep, uri):
     first.sync()
     Exporter(uri, the_plan, folder, QUESTION).sync()
     assert counted_rows(uri) == before
-    assert before["metrics"] == 3 * (3 * N_CURVES + 3) + 2 * N_CURVES  # val_top1 is a curve already
+    assert before["metrics"] == 3 * (3 * N_CURVES + 3) + 2 * N_CURVES  # val/top1 is a curve already
     assert before["runs"] == 5
 
 

@@ -13,8 +13,8 @@ from dermtune.tracking import views
 from dermtune.tracking.store import PARENT_TAG, Store, StoredRun
 from dermtune.tracking.views import NOTE_TAG, SWEEP_TAG, TRIAL_TAG, Point, Status, TrialView
 
-CURVE = "train_loss"
-"""A column that every epoch has: its steps in MLflow tell which epochs have arrived."""
+CURVE = "train/loss"
+"""A metric that every epoch has: its steps in MLflow tell which epochs have arrived."""
 
 
 class Mirror:
@@ -118,11 +118,11 @@ class Mirror:
         return curves + [point for point in view.scores if run.metrics.get(point.key) != point.value]
 
     def _summary(self, path: Path) -> list[Point]:
-        """The report's figures that differ from the parent run's, at the number of seeds as step."""
+        """The report's figures that differ from the parent run's."""
         figures = views.summary_metrics(json.loads(path.read_text("utf-8")))
         seconds = time.time() - self._parent.started_ms / 1000
         return [
-            Point(key=key, value=value, step=len(self._plan.seeds), seconds=seconds)
+            Point(key=key, value=value, step=views.NO_STEP, seconds=seconds)
             for key, value in figures.items()
             if self._parent.metrics.get(key) != value
         ]

@@ -18,6 +18,8 @@ Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 
 TRIAL_TAG = "dermtune.trial_id"
 SWEEP_TAG = "dermtune.sweep_id"
+NO_STEP = 0
+"""Step of a value that is no curve: the UI draws it as a bar."""
 NOTE_TAG = "mlflow.note.content"
 """Tag whose value, Markdown, the UI shows as the description."""
 NOTE_LIMIT = 8000
@@ -90,7 +92,11 @@ def read_curves(history: Path) -> tuple[Point, ...]:
     for row in rows:
         step = int(float(row.pop("epoch")))
         seconds += float(row["seconds"])
-        points += [Point(key=k, value=float(v), step=step, seconds=seconds) for k, v in row.items() if v]
+        points += [
+            Point(key=_grouped(column), value=float(text), step=step, seconds=seconds)
+            for column, text in row.items()
+            if text
+        ]
     return tuple(points)
 
 
@@ -180,7 +186,7 @@ def _view_done(manifest: Mapping[str, Any], curves: Sequence[Point]) -> TrialVie
         curves=tuple(curves),
         # A score that is a curve too has its last value there already.
         scores=tuple(
-            Point(key=key, value=float(value), step=last, seconds=seconds)
+            Point(key=key, value=float(value), step=NO_STEP, seconds=seconds)
             for key, value in scores.items()
             if key not in in_curves
         ),
@@ -188,6 +194,12 @@ def _view_done(manifest: Mapping[str, Any], curves: Sequence[Point]) -> TrialVie
         seconds=seconds,
         finished=datetime.fromisoformat(manifest["finished"]) if "finished" in manifest else None,
     )
+
+
+def _grouped(column: str) -> str:
+    """A history's column under its split: the UI draws `val/top1` in a section `val`."""
+    split, underscore, name = column.partition("_")
+    return f"{split}/{name}" if underscore and split in ("train", "val") else column
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

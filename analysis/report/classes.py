@@ -1,0 +1,121 @@
+"""Heat maps of the classes: whose recall an arm changes, and which classes swallow others."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
+
+from analysis.records import ClassScore, Report
+from analysis.report.drawing import ACCENT, WARM, Figure, Plot, empty_plot, svg_of, wrapped
+from analysis.report.words import unit_of
+
+_STRONGEST = 0.5
+"""Opacity of the fullest colour: ink stays readable on it, in the light and in the dark."""
+_CELL = 0.32
+"""Height of a cell, inches."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Cell:
+    strength: float
+    """-1 (all orange) to 1 (all blue)."""
+    text: str
+
+
+def recall_deltas(report: Report) -> Figure | None:
+    """Each class's recall, arm minus baseline; None where nothing is compared."""
+    if not report.comparisons:
+        return None
+    classes, unit = _classes(report), unit_of("recall")
+    deltas = [[comparison.class_deltas[k.name] for comparison in report.comparisons] for k in classes]
+    span = max(report.margin, *(abs(delta) for row in deltas for delta in row), 1e-9)
+    cells = [[_Cell(strength=d / span, text=unit.said(d).removesuffix(unit.symbol)) for d in row] for row in deltas]
+    arms = [comparison.arm for comparison in report.comparisons]
+    alt = f"Change of each class's recall in points. {_said(arms, classes, cells)}"
+    return Figure(
+        name="class-recall",
+        title="Which classes gain, and which pay?",
+        caption=(
+            "Recall, arm minus baseline, in points: blue gains, orange loses. Classes run from the most test images "
+            f"to the fewest. {_grain(classes[-1])} No interval is drawn for a single class, so read rows, not cells."
+        ),
+        alt=alt,
+        svg=svg_of(_heat_map(arms, classes, cells), alt),
+    )
+
+
+def over_prediction(report: Report) -> Figure:
+    """Images predicted as a class over images of it: a column an arm, the baseline first."""
+    classes = _classes(report)
+    by_arm = [{score.name: score.over_prediction for score in arm.classes} for arm in report.arms]
+    ratios = [[scores[k.name] for scores in by_arm] for k in classes]
+    cells = [[_Cell(strength=_doublings(ratio), text=f"{ratio:.2f}") for ratio in row] for row in ratios]
+    arms = [arm.arm for arm in report.arms]
+    alt = f"Images predicted as a class over images of it. {_said(arms, classes, cells)}"
+    return Figure(
+        name="over-prediction",
+        title="Which classes swallow others?",
+        caption=(
+            "Images predicted as the class, over images of the class: 1.00 is even, 2.00 says it twice as often as it "
+            "occurs. Orange is said too often, blue too seldom; the colour is full at twice and at half."
+        ),
+        alt=alt,
+        svg=svg_of(_heat_map(arms, classes, cells), alt),
+    )
+
+
+def _classes(report: Report) -> list[ClassScore]:
+    """The baseline's classes, the most test images first."""
+    return sorted(report.arms[0].classes, key=lambda k: -k.n_images)
+
+
+def _doublings(ratio: float) -> float:
+    """Minus log2 of the ratio, held to one doubling either way."""
+    return max(-1.0, min(1.0, -math.log2(ratio))) if ratio > 0 else 1.0
+
+
+def _grain(rarest: ClassScore) -> str:
+    return f"One image of {rarest.name} (n = {rarest.n_images}) is worth {100 / rarest.n_images:.1f} points in one run."
+
+
+def _heat_map(arms: Sequence[str], classes: Sequence[ClassScore], cells: Sequence[Sequence[_Cell]]) -> Plot:
+    names = [f"{k.name}  {k.n_images:,}" for k in classes]
+    left = 0.25 + 0.072 * max(map(len, names))
+    lines = [line for arm in arms for line in wrapped(arm).split("\n")]
+    top = 0.35 + 0.056 * max(map(len, lines))
+    plot = empty_plot(top + 0.1 + _CELL * len(classes), left=left, right=0.75, top=top, bottom=0.1)
+    _label(plot.axes, arms, names)
+    for row, line in enumerate(cells):
+        for column, cell in enumerate(line):
+            _draw(plot.axes, row, column, cell)
+    return plot
+
+
+def _label(axes: Axes, arms: Sequence[str], names: Sequence[str]) -> None:
+    axes.set_xlim(-0.5, len(arms) - 0.5)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_yticks(range(len(names)), list(names))
+    axes.set_xticks(range(len(arms)), [wrapped(arm) for arm in arms])
+    axes.tick_params(axis="x", top=False, bottom=False, labeltop=True, labelbottom=False, pad=2)
+    axes.spines["bottom"].set_visible(False)
+    for label in axes.get_xticklabels():
+        label.set(rotation=45, ha="left", va="bottom", rotation_mode="anchor", fontsize=7.5)
+
+
+def _draw(axes: Axes, row: int, column: int, cell: _Cell) -> None:
+    colour = ACCENT if cell.strength >= 0 else WARM
+    opacity = round(_STRONGEST * min(1.0, abs(cell.strength)), 3)
+    axes.add_patch(
+        Rectangle((column - 0.47, row - 0.46), 0.94, 0.92, facecolor=colour, alpha=opacity, edgecolor="none")
+    )
+    axes.text(column, row, cell.text, ha="center", va="center_baseline", fontsize=7.5)
+
+
+def _said(arms: Sequence[str], classes: Sequence[ClassScore], cells: Sequence[Sequence[_Cell]]) -> str:
+    rows = (
+        f"{k.name}: " + ", ".join(f"{arm} {cell.text}" for arm, cell in zip(arms, row, strict=True))
+        for k, row in zip(classes, cells, strict=True)
+    )
+    return "; ".join(rows) + "."

@@ -1,0 +1,86 @@
+"""The forest plot: every arm's delta with its intervals, against the margin and the run-to-run noise."""
+
+import math
+
+from matplotlib.axes import Axes
+
+from analysis.records import Comparison, Report
+from analysis.report.drawing import (
+    COLOURS,
+    INK,
+    MARGIN_BAND,
+    MARKERS,
+    MUTED,
+    NOISE_BAND,
+    PAPER,
+    Figure,
+    rows_plot,
+    svg_of,
+)
+from analysis.report.words import SIGNS, Unit, metric_title, unit_of, verdict_words
+
+_Z = 1.96
+
+
+def forest(report: Report) -> Figure | None:
+    """Deltas, intervals and verdicts, a row an arm; None where nothing is compared."""
+    if not report.comparisons:
+        return None
+    unit = unit_of(report.metric)
+    plot = rows_plot([comparison.arm for comparison in report.comparisons], right=1.75)
+    _bands(plot.axes, report, unit)
+    for row, comparison in enumerate(report.comparisons):
+        _interval(plot.axes, row, comparison, unit)
+    metric = metric_title(report.metric)
+    plot.axes.set_xlabel(f"{metric}, arm minus baseline{unit.symbol and ', points'}")
+    alt = f"Forest plot of {metric}, arm minus baseline: {'; '.join(_said(c, unit) for c in report.comparisons)}."
+    return Figure(
+        name="forest",
+        title="How large is each delta, and how sure is it?",
+        caption=_caption(report, unit),
+        alt=alt,
+        svg=svg_of(plot, alt),
+    )
+
+
+def single_run_noise(report: Report) -> float:
+    """Half-width of the band that holds 95% of the differences between two single runs of one arm."""
+    sd = report.run_sd if report.noise_sd is None else report.noise_sd
+    return _Z * math.sqrt(2) * sd
+
+
+def _bands(axes: Axes, report: Report, unit: Unit) -> None:
+    noise, margin = (unit.factor * half for half in (single_run_noise(report), report.margin))
+    axes.axvspan(-noise, noise, color=NOISE_BAND, linewidth=0, zorder=0)
+    axes.axvspan(-margin, margin, color=MARGIN_BAND, linewidth=0, zorder=1)
+    axes.axvline(0, color=INK, linewidth=0.8, zorder=2)
+
+
+def _interval(axes: Axes, row: int, comparison: Comparison, unit: Unit) -> None:
+    colour, f = COLOURS[comparison.verdict], unit.factor
+    ends = (comparison.ci_low_simultaneous * f, comparison.ci_high_simultaneous * f)
+    axes.plot(ends, (row, row), color=colour, linewidth=1.1, zorder=3)
+    alone = (comparison.ci_low * f, comparison.ci_high * f)
+    axes.plot(alone, (row, row), color=colour, linewidth=3.4, solid_capstyle="butt", zorder=4)
+    mark = MARKERS[comparison.verdict]
+    axes.plot(comparison.delta * f, row, mark, color=colour, markersize=7, markeredgecolor=PAPER, zorder=5)
+    beside = {"xycoords": axes.get_yaxis_transform(), "va": "center", "annotation_clip": False}
+    words = f"{SIGNS[comparison.verdict]} {verdict_words(comparison)}"
+    axes.annotate(f"{unit.delta(comparison.delta)}", (1.03, row - 0.17), weight="bold", **beside)
+    axes.annotate(words, (1.03, row + 0.19), color=colour if colour != MUTED else MUTED, **beside)
+
+
+def _caption(report: Report, unit: Unit) -> str:
+    origin = "assumed" if report.noise_sd is None else "measured"
+    return (
+        "Thick lines are 95% intervals of one arm by itself, thin ones hold for all arms at once and give the verdict. "
+        "A thin line right of zero is a keep; one that stays left of the inner band's right edge, "
+        f"the margin of {unit.size(report.margin)}, is a reject. The outer band, ±{unit.size(single_run_noise(report))}, "
+        f"is where 95% of differences between two single runs of the very same configuration fall ({origin} "
+        "run-to-run noise): a delta inside it, seen once, says nothing."
+    )
+
+
+def _said(comparison: Comparison, unit: Unit) -> str:
+    interval = unit.interval(comparison.ci_low_simultaneous, comparison.ci_high_simultaneous)
+    return f"{comparison.arm} {unit.said(comparison.delta)} ({interval}), {verdict_words(comparison)}"

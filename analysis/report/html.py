@@ -1,0 +1,79 @@
+"""The report as one self-contained page: the answer, the verdicts, the figures, how it was made."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from analysis.records import ArmSummary, Comparison, Report
+from analysis.report.answer import answer, facts
+from analysis.report.classes import over_prediction, recall_deltas
+from analysis.report.drawing import Figure
+from analysis.report.forest import forest
+from analysis.report.provenance import provenance_rows
+from analysis.report.remarks import remarks
+from analysis.report.seeds import seeds
+from analysis.report.words import (
+    SIGNS,
+    Unit,
+    metric_title,
+    population,
+    pvalue,
+    seed_counts,
+    unit_of,
+    verdict_words,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One arm in the verdict table, every cell as it is printed."""
+
+    arm: str
+    n_seeds: int
+    mean: str
+    sd: str
+    delta: str
+    interval: str
+    p_adjusted: str
+    verdict: str
+    """The verdict's word for the style sheet; `baseline` for the baseline."""
+    said: str
+    """Sign, verdict and label."""
+    reason: str
+
+
+def figures_of(report: Report) -> tuple[Figure, ...]:
+    """Every figure that the report can fill, in the page's order."""
+    drawn = (forest(report), seeds(report), recall_deltas(report), over_prediction(report))
+    return tuple(figure for figure in drawn if figure is not None)
+
+
+def render_html(report: Report, figures: Sequence[Figure]) -> str:
+    """The page as text: no network, no script, no clock; the same report gives the same bytes."""
+    environment = Environment(
+        loader=PackageLoader("analysis.report", "."), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    return environment.get_template("page.html.j2").render(
+        report=report,
+        answer=answer(report),
+        facts=facts(report),
+        metric=metric_title(report.metric),
+        unit=unit_of(report.metric),
+        population=population(report.estimand),
+        seed_counts=seed_counts(arm.n_seeds for arm in report.arms),
+        rows=_rows(report),
+        figures=figures,
+        remarks=remarks(report),
+        provenance=provenance_rows(report.provenance),
+        inline=lambda figure: Markup(figure.inline()),
+    )
+
+
+def _rows(report: Report) -> list[Row]:
+    compared = {comparison.arm: comparison for comparison in report.comparisons}
+    unit = unit_of(report.metric)
+    return [_row(arm, compared.get(arm.arm), unit) for arm in report.arms]
