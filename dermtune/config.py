@@ -14,7 +14,11 @@ Precision = Literal["auto", "float32", "bfloat16"]
 Schedule = Literal["cosine", "linear", "constant_with_warmup"]
 
 
-class ConfigError(ValueError):
+class UserError(ValueError):
+    """What the user can set right: the message says what must hold, what came, and where."""
+
+
+class ConfigError(UserError):
     """A value that cannot be trained with; the message says what must hold and what came."""
 
 

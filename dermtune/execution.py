@@ -14,7 +14,7 @@ from typing import Any
 
 from analysis.metrics import overall_scores
 from analysis.predictions import Predictions, write_predictions
-from dermtune.config import Config, DataConfig
+from dermtune.config import Config, DataConfig, ModelConfig
 from dermtune.data.dataset import Dataset, open_dataset, prepare
 from dermtune.data.manifest import DataError
 from dermtune.data.place import Place
@@ -90,6 +90,17 @@ def fingerprints(config: Config, place: Place) -> Mapping[str, str]:
     if config.model.checkpoint is not None and checkpoint.is_dir():
         found["checkpoint"] = _hash_files(sorted([*checkpoint.glob("*.json"), *checkpoint.glob("*.safetensors")]))
     return found
+
+
+def check_model(config: ModelConfig, classes: tuple[str, ...]) -> None:
+    """Raises ModelError where the model cannot be had: in the driver, not once a trial."""
+    # These take seconds to import, see `execute`.
+    import transformers
+
+    from dermtune.model import describe_model
+
+    transformers.logging.set_verbosity_error()
+    describe_model(config, classes)
 
 
 @functools.lru_cache(maxsize=2)

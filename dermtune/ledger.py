@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
 
+from dermtune.config import UserError
 from dermtune.plan import Plan, Trial
 
 SEALED = ("val.parquet", "test.parquet", "history.csv")
@@ -26,7 +27,7 @@ class Diverged(ArithmeticError):
     """The training loss is no longer a number."""
 
 
-class LedgerError(RuntimeError):
+class LedgerError(UserError):
     """A sweep's folder that cannot be used now; the message says why and what to do."""
 
 

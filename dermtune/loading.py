@@ -6,13 +6,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
 
+from dermtune.config import UserError
 from dermtune.plan import Sweep
 from dermtune.recipes import RECIPES, Recipe
 
 T = TypeVar("T")
 
 
-class LoadingError(ValueError):
+class LoadingError(UserError):
     """A file that gives no sweep or recipe; the message names the file and the line."""
 
 

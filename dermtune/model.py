@@ -8,10 +8,10 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModelForImageClassification, PreTrainedModel, SiglipForImageClassification
 from transformers.modeling_outputs import ImageClassifierOutput
 
-from dermtune.config import ModelConfig
+from dermtune.config import ModelConfig, UserError
 
 
-class ModelError(ValueError):
+class ModelError(UserError):
     """A model that cannot be had; the message says what to do about it."""
 
 
@@ -29,28 +29,47 @@ def build_model(config: ModelConfig, classes: tuple[str, ...]) -> PreTrainedMode
 
     Raises ModelError where a checkpoint cannot be read, with what to do.
     """
-    model = _fresh(config, classes) if config.checkpoint is None else _fine_tuned(config, classes)
+    hf_config = describe_model(config, classes)
+    model = _fresh(hf_config, config) if config.checkpoint is None else _fine_tuned(hf_config, config)
     model.accepts_loss_kwargs = False  # the loss is ours: the Trainer must not hand its item count to the model
     return model
 
 
-def _fresh(config: ModelConfig, classes: tuple[str, ...]) -> PreTrainedModel:
+def describe_model(config: ModelConfig, classes: tuple[str, ...]) -> Any:
+    """The transformers config of the classifier; a driver asks for it before trials start, to fail early.
+
+    Raises ModelError where the settings are no such architecture's, or the checkpoint cannot be had.
+    """
+    hf_config = _built(config) if config.checkpoint is None else _loaded(config)
+    _describe_head(hf_config, config, classes)
+    _classifier_class(hf_config, config)
+    return hf_config
+
+
+def _built(config: ModelConfig) -> Any:
     try:
-        hf_config = AutoConfig.for_model(config.architecture, **config.settings)
+        return AutoConfig.for_model(config.architecture, **config.settings)
     except (ValueError, TypeError) as error:
         raise ModelError(
             f"`architecture` must be a transformers model type and `settings` its config's arguments, "
             f"got {config.architecture!r} with {dict(config.settings)!r}: {error}"
         ) from None
-    _describe_head(hf_config, config, classes)
+
+
+def _loaded(config: ModelConfig) -> Any:
+    try:
+        return AutoConfig.from_pretrained(config.checkpoint, revision=config.revision)
+    except (OSError, HfHubHTTPError) as error:
+        raise ModelError(_what_to_do(str(config.checkpoint), error)) from None
+
+
+def _fresh(hf_config: Any, config: ModelConfig) -> PreTrainedModel:
     model: PreTrainedModel = _classifier_class(hf_config, config)._from_config(hf_config)
     return model
 
 
-def _fine_tuned(config: ModelConfig, classes: tuple[str, ...]) -> PreTrainedModel:
+def _fine_tuned(hf_config: Any, config: ModelConfig) -> PreTrainedModel:
     try:
-        hf_config = AutoConfig.from_pretrained(config.checkpoint, revision=config.revision)
-        _describe_head(hf_config, config, classes)
         model: PreTrainedModel = _classifier_class(hf_config, config).from_pretrained(
             config.checkpoint,
             config=hf_config,

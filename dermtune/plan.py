@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dermtune.config import LEVER_NAMES, Config, ConfigError, Scalar, canonical_json
+from dermtune.config import LEVER_NAMES, Config, ConfigError, Scalar, UserError, canonical_json
 
 BASELINE = "baseline"
 """Name of the arm that all others are compared with."""
 
 
-class PlanError(ValueError):
+class PlanError(UserError):
     """A sweep that cannot be planned; the message says what must hold and what came."""
 
 

@@ -56,7 +56,7 @@ def laptop() -> Recipe:
                     }
                 },
             ),
-            training=TrainingConfig(epochs=8, batch_size=64, learning_rate=2e-3, warmup_fraction=0.2, vflip=True),
+            training=TrainingConfig(epochs=12, batch_size=64, learning_rate=2e-3, warmup_fraction=0.2, vflip=True),
         ),
         data_dir="data/laptop",
         note="drawn images, not photographs: a rehearsal of the design, never evidence about a lever",

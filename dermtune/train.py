@@ -184,7 +184,7 @@ def _arguments(training: TrainingConfig, seed: int, checkpoint: Path) -> Trainin
         per_device_train_batch_size=training.batch_size,
         per_device_eval_batch_size=training.eval_batch_size,
         gradient_accumulation_steps=training.accumulation,
-        gradient_checkpointing=training.gradient_checkpointing,
+        activation_checkpointing=training.gradient_checkpointing,
         optim="adamw_torch",
         learning_rate=training.learning_rate,
         weight_decay=training.weight_decay,

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dermtune.config import DataConfig
+from dermtune.config import DataConfig, UserError
 from dermtune.data.place import Place, Progress
 
 SPLITS = ("train", "val", "test")
@@ -18,7 +18,7 @@ _EMPTY_TEXTS = ["", "nan", "NaN"]
 """CSV texts that stand for nothing. `NA` and `None` are left alone: a class may be called so."""
 
 
-class DataError(ValueError):
+class DataError(UserError):
     """Data that cannot be trained on; the message names the file, the row and the count."""
 
 

@@ -176,9 +176,8 @@ def summary_metrics(report: Mapping[str, Any]) -> dict[str, float]:
 def _view_done(manifest: Mapping[str, Any], curves: Sequence[Point]) -> TrialView:
     seconds = float(manifest["seconds"])
     in_curves = {point.key for point in curves}
-    last = max((point.step for point in curves), default=0)
     scores = {
-        f"{split}_{name}": value for split in ("val", "test") for name, value in manifest["scores"][split].items()
+        f"{split}/{name}": value for split in ("val", "test") for name, value in manifest["scores"][split].items()
     }
     return TrialView(
         status="FINISHED",

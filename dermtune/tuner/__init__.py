@@ -2,13 +2,13 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from ray import tune
 
 from dermtune.budget import Budget
 from dermtune.data.place import Place
+from dermtune.ending import Ending
 from dermtune.execution import execute as train_from_folder_to_folder
 from dermtune.ledger import SweepFolder
 from dermtune.monitors import Monitor, Monitors
@@ -19,19 +19,7 @@ from dermtune.tuner.events import CRASHES, Events, Tally
 from dermtune.tuner.stopping import Stop, stopped_by_signals
 from dermtune.tuner.worker import Execute, Job, run_trial
 
-__all__ = ["Execute", "Outcome", "TunerError", "run"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """How a sweep came to its end."""
-
-    finished: int
-    failed: int
-    out_of_budget: bool
-    """Trials were left because the budget has no room for them."""
-    signal: int | None
-    """The signal that stopped it."""
+__all__ = ["Execute", "TunerError", "run"]
 
 
 def run(
@@ -39,14 +27,14 @@ def run(
     folder: SweepFolder,
     place: Place,
     *,
-    cpus: int = 1,
+    cpus: float = 1,
     gpus: float | None = None,
     address: str | None = None,
     usd_per_hour: float | None = None,
     budget: Budget | None = None,
     monitors: Sequence[Monitor] = (),
     execute: Execute = train_from_folder_to_folder,
-) -> Outcome:
+) -> Ending:
     """Run the trials in their order and tell the monitors what happens.
 
     A trial that raises is recorded as failed at once, one whose worker dies is tried again `CRASHES` times; the
@@ -56,7 +44,7 @@ def run(
         trials: those that are missing, seed-major.
         folder: where results go; on several nodes a path that all of them share.
         place: where images are.
-        cpus: cores, and torch's threads, of one trial.
+        cpus: cores of one trial; torch has as many threads, at least one.
         gpus: GPUs of one trial; None takes one where the cluster has any.
         address: a running Ray cluster; None starts a local one and stops it again.
         usd_per_hour: price of an hour, for the manifests.
@@ -83,7 +71,7 @@ def run(
         with stopped_by_signals() as stop:
             events = Events(job.trials, Monitors((tally, *monitors)))
             _tuner(job, admission, events, stop, storage).fit()
-        return Outcome(
+        return Ending(
             finished=len(tally.finished_ids),
             failed=len(tally.failed_ids),
             out_of_budget=admission.refused,

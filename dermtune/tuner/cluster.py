@@ -11,6 +11,7 @@ from typing import Any
 
 import ray
 
+from dermtune.config import UserError
 from dermtune.ledger import SweepFolder
 
 OBJECT_STORE_BYTES = 256 * 2**20
@@ -27,7 +28,7 @@ ENVIRONMENT = {
 }
 
 
-class TunerError(RuntimeError):
+class TunerError(UserError):
     """Trials that cannot be run here; the message says why."""
 
 
@@ -69,7 +70,7 @@ def tune_storage(folder: SweepFolder) -> Iterator[Path]:
         shutil.rmtree(storage, ignore_errors=True)
 
 
-def gpus_that_fit(cpus: int, gpus: float | None) -> float:
+def gpus_that_fit(cpus: float, gpus: float | None) -> float:
     """GPUs of one trial, where some node has them and the cores beside them; None takes one where there is any."""
     nodes = _nodes()
     if gpus is None:
@@ -77,7 +78,7 @@ def gpus_that_fit(cpus: int, gpus: float | None) -> float:
     if not any(node.get("CPU", 0) >= cpus and node.get("GPU", 0) >= gpus for node in nodes):
         have = "; ".join(f"{node.get('CPU', 0):g} CPUs and {node.get('GPU', 0):g} GPUs" for node in nodes)
         raise TunerError(
-            f"a trial must fit on one node: it asks for {cpus} CPUs and {gpus:g} GPUs, the nodes have {have}; "
+            f"a trial must fit on one node: it asks for {cpus:g} CPUs and {gpus:g} GPUs, the nodes have {have}; "
             "see --cpus-per-trial and --gpus-per-trial"
         )
     return gpus

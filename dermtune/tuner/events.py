@@ -23,6 +23,11 @@ class Events(tune.Callback):
         self._monitors = monitors
 
     @override
+    def __getstate__(self) -> dict[str, Any]:
+        """Nothing: Tune pickles its callbacks for a restore of its own, and monitors hold threads and terminals."""
+        return {}
+
+    @override
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         self._monitors.started(self._trials[trial.config["trial_id"]])
 

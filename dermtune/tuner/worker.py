@@ -37,7 +37,7 @@ class Job:
     """By trial_id."""
     folder: SweepFolder
     place: Place
-    cpus: int
+    cpus: float
     gpus: float
     usd_per_hour: float | None
     execute: Execute
@@ -52,7 +52,7 @@ def run_trial(config: Mapping[str, Any], job: Job) -> None:
             trial,
             job.place,
             folder,
-            threads=job.cpus,
+            threads=max(1, int(job.cpus)),
             gpus=job.gpus,
             usd_per_hour=job.usd_per_hour,
             on_epoch=lambda row: tune.report({"event": "epoch", "row": dict(row)}),

@@ -1,0 +1,121 @@
+"""The sweep's command line."""
+
+import argparse
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+DESCRIPTION = """\
+Run a sweep: every arm of the question with every seed, as trials on Ray Tune.
+
+Images, classes and model come from the recipe, levers and seeds from the sweep
+file. Results go to OUT/<sweep>-<recipe>/ and to MLflow. The same command again
+goes on where it stopped: what is done is not run again, a trial that was cut
+off goes on from its last epoch, and a larger --seeds adds to what is there.
+"""
+
+EPILOG = """\
+examples:
+  python -m dermtune.sweep sweeps/focal_ls.py
+      the laptop recipe: drawn images, minutes on a CPU
+  python -m dermtune.sweep sweeps/focal_ls.py --recipe ham10000 --data DIR --dry-run
+      arms, trials, hours, and the smallest delta that the design can see
+  python -m dermtune.sweep sweeps/focal_ls.py --recipe my_recipe.py --seeds 10
+      your own data and model, ten seeds an arm
+
+environment:
+  DERMTUNE_CACHE   decoded images and fingerprints (default ~/.cache/dermtune)
+  HF_TOKEN         for gated models such as google/medsiglip-448
+
+exit codes: 0 all trials done, 1 trials failed or the budget ended before them,
+2 bad input, 130 and 143 stopped by SIGINT and SIGTERM: the same command goes on.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arguments:
+    """What was asked on the command line."""
+
+    file: Path
+    recipe: str
+    data: Path | None
+    seeds: int | None
+    out: Path
+    address: str | None
+    gpus_per_trial: float | None
+    cpus_per_trial: float | None
+    tracking_uri: str
+    dry_run: bool
+    max_hours: float | None
+    max_usd: float | None
+    usd_per_hour: float | None
+    cache: Path
+    """Where decoded images are kept."""
+
+
+def parse(argv: Sequence[str] | None = None) -> Arguments:
+    """The arguments, checked; argparse ends the process with code 2 where they are bad."""
+    parser = _parser()
+    asked = parser.parse_args(argv)
+    if asked.max_usd is not None and asked.usd_per_hour is None:
+        parser.error("--max-usd needs --usd-per-hour: what an hour of a GPU, or of a trial without one, costs")
+    cache = os.environ.get("DERMTUNE_CACHE") or "~/.cache/dermtune"
+    return Arguments(**vars(asked), cache=Path(cache).expanduser())
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="dermtune-sweep",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("file", type=Path, metavar="FILE", help="the question, such as sweeps/focal_ls.py")
+    add(
+        "--recipe", default="laptop", metavar="NAME-or-FILE",
+        help="laptop (default), ham10000, medsiglip, or a Python file with recipe()",
+    )  # fmt: skip
+    add("--data", type=Path, metavar="DIR", help="where the recipe's images and metadata are")
+    add("--seeds", type=_whole, metavar="N", help="the first N seeds of the sweep; more can be added later")
+    add("--out", type=Path, default=Path("runs"), metavar="DIR", help="default: runs/")
+    add("--address", metavar="ADDR", help="a running Ray cluster; default: a local one, made and stopped")
+    add(
+        "--gpus-per-trial", type=_amount, metavar="F",
+        help="a fraction shares a GPU; default: the recipe's, or one each where there is one",
+    )  # fmt: skip
+    add("--cpus-per-trial", type=_positive, metavar="F", help="cores of a trial; default: the recipe's")
+    add(
+        "--tracking-uri", default="sqlite:///mlflow.db", metavar="URI",
+        help="MLflow's store or server; default: sqlite:///mlflow.db",
+    )  # fmt: skip
+    add("--dry-run", action="store_true", help="show design, cost and smallest detectable delta; start nothing")
+    add("--max-hours", type=_positive, metavar="H", help="start no trial that would exceed so many hours in all")
+    add("--max-usd", type=_positive, metavar="X", help="the same in dollars; needs --usd-per-hour")
+    add("--usd-per-hour", type=_positive, metavar="Y", help="price of a GPU hour, or of a trial's without a GPU")
+    return parser
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
+    return int(text)
+
+
+def _positive(text: str) -> float:
+    if _amount(text) == 0:
+        raise argparse.ArgumentTypeError(f"must be a number above 0, got {text!r}")
+    return float(text)
+
+
+def _amount(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"must be a number of at least 0, got {text!r}")
+    return value

@@ -1,0 +1,107 @@
+"""From the command line to all that a sweep needs, each part checked before anything is started."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from analysis.metrics import metric_named
+from dermtune.arguments import Arguments
+from dermtune.budget import Budget, hour_limit
+from dermtune.config import UserError
+from dermtune.data.dataset import Dataset, open_dataset
+from dermtune.data.place import Place
+from dermtune.execution import fingerprints
+from dermtune.forecast import Forecast, forecast
+from dermtune.ledger import SweepFolder
+from dermtune.loading import load_recipe, load_sweep
+from dermtune.plan import Plan, Sweep, plan
+from dermtune.recipes import Recipe
+from dermtune.steps import steps
+
+Manifests = Mapping[str, Mapping[str, Any]]
+"""Of done trials, by trial_id."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One sweep on one recipe on this machine."""
+
+    asked: Arguments
+    plan: Plan
+    question: str
+    """The sweep file's first line."""
+    recipe: Recipe
+    place: Place
+    classes: tuple[str, ...]
+    folder: SweepFolder
+
+    @property
+    def cpus(self) -> float:
+        """Cores of a trial."""
+        return self.asked.cpus_per_trial or self.recipe.resources.cpus
+
+    @property
+    def gpus(self) -> float | None:
+        """GPUs of a trial; None takes one where there is any."""
+        asked = self.asked.gpus_per_trial
+        return self.recipe.resources.gpus if asked is None else asked
+
+    def forecast(self, done: Manifests) -> Forecast:
+        """What the trials that are not done take, and what the design can see."""
+        return forecast(self.plan, self.recipe, done, gpus=self.gpus or 0, usd_per_hour=self.asked.usd_per_hour)
+
+    def budget(self, done: Manifests) -> Budget:
+        """The hard budget, less what the done trials took of it."""
+        hours = [manifest["seconds"] * (manifest["gpus"] or 1) / 3600 for manifest in done.values()]
+        seconds = self.forecast(done).seconds_per_trial or 0.0
+        return Budget(
+            limit_hours=hour_limit(self.asked.max_hours, self.asked.max_usd, self.asked.usd_per_hour),
+            spent_hours=sum(hours),
+            typical_hours=seconds * (self.gpus or 1) / 3600,
+        )
+
+
+def prepare(asked: Arguments, console: Console) -> Task:
+    """The task, after every image is decoded once, with a bar.
+
+    Raises UserError for a sweep, recipe or data that cannot be trained on, MetricError for a metric that there is
+    not.
+    """
+    sweep, question = load_sweep(asked.file)
+    recipe = load_recipe(asked.recipe)
+    place = Place(data_dir=(asked.data or _data_dir(recipe)).absolute(), cache_dir=asked.cache.absolute())
+
+    def planned(fingerprints: Mapping[str, str]) -> Plan:
+        return plan(sweep, recipe.config, recipe=recipe.name, fingerprints=fingerprints, n_seeds=asked.seeds)
+
+    planned({})  # a sweep that cannot be planned is refused before the images are read
+    with steps(console) as progress:
+        dataset = open_dataset(recipe.config.data, place, progress)
+    _check_metrics(sweep, dataset)
+    the_plan = planned(fingerprints(recipe.config, place))
+    return Task(
+        asked=asked,
+        plan=the_plan,
+        question=question,
+        recipe=recipe,
+        place=place,
+        classes=dataset.classes,
+        folder=SweepFolder((asked.out / the_plan.folder_name).absolute()),
+    )
+
+
+def _data_dir(recipe: Recipe) -> Path:
+    if recipe.data_dir is None:
+        raise UserError(f"--data must name the folder of recipe {recipe.name}'s images: {recipe.note}")
+    return Path(recipe.data_dir).expanduser()
+
+
+def _check_metrics(sweep: Sweep, dataset: Dataset) -> None:
+    """Metrics that can be scored on this test set, before anybody waits for their trials."""
+    sizes = np.bincount(dataset.test.label, minlength=len(dataset.classes)).astype(np.float64)
+    for name in (sweep.primary_metric, *sweep.guard_metrics):
+        metric_named(name, classes=dataset.classes, sizes=sizes)
