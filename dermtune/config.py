@@ -186,8 +186,8 @@ class Config:
         unknown = sorted(set(values) - set(LEVER_NAMES))
         if unknown:
             raise ConfigError(f"unknown lever {unknown[0]!r}; the levers are {', '.join(LEVER_NAMES)}")
-        levers = {k: v for k, v in values.items() if k in _names(Levers)}
-        training = {k: v for k, v in values.items() if k in _names(TrainingConfig)}
+        levers: dict[str, Any] = {k: v for k, v in values.items() if k in _names(Levers)}
+        training: dict[str, Any] = {k: v for k, v in values.items() if k in _names(TrainingConfig)}
         return replace(
             self,
             levers=replace(self.levers, **levers),

@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 import transformers
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import Dataset as TorchDataset
 from transformers import EvalPrediction, Trainer, TrainerCallback, TrainingArguments
 from typing_extensions import override
@@ -83,6 +83,11 @@ class _Images(TorchDataset[Any]):
         return {"pixel_values": torch.from_numpy(images), "labels": torch.from_numpy(self._split.label[indices])}
 
 
+def _as_gathered(batch: Any) -> Any:
+    """The batch as `_Images` gathered it: there is nothing to collate."""
+    return batch
+
+
 class _PairedTrainer(Trainer):
     """transformers' Trainer with our sampler, our loss, and pixels made on the device."""
 
@@ -98,7 +103,7 @@ class _PairedTrainer(Trainer):
             losses = loss(outputs.logits, labels)
             return losses.sum() / (len(losses) if num_items_in_batch is None else num_items_in_batch)
 
-        super().__init__(compute_loss_func=scaled_loss, data_collator=lambda batch: batch, **kwargs)
+        super().__init__(compute_loss_func=scaled_loss, data_collator=_as_gathered, **kwargs)
 
     @override
     def _get_train_sampler(self, train_dataset: Any = None) -> PowerSampler:
@@ -108,7 +113,7 @@ class _PairedTrainer(Trainer):
     def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
         inputs = super()._prepare_inputs(inputs)
         pixels = self._pixels.normalise(inputs["pixel_values"])
-        if self.model.training:
+        if cast(nn.Module, self.model).training:
             pixels = self._pixels.augment(pixels, self._next_micro_step())
         return {**inputs, "pixel_values": pixels}
 
@@ -156,7 +161,7 @@ def _trainer(trial: Trial, data: Dataset, checkpoint: Path, on_epoch: Callable[[
     events = _EpochEvents(on_epoch)
     model = build_model(config.model, data.classes)
     if config.training.channels_last:
-        model = model.to(memory_format=torch.channels_last)
+        cast(Any, model).to(memory_format=torch.channels_last)
     events.trainer = _PairedTrainer(
         model=model,
         args=_arguments(config.training, trial.seed, checkpoint),

@@ -86,5 +86,5 @@ def gpus_that_fit(cpus: float, gpus: float | None) -> float:
 
 def _nodes() -> list[dict[str, float]]:
     """What each living node of the cluster has."""
-    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]  # Ray does not annotate it
+    nodes: list[dict[str, Any]] = ray.nodes()
     return [node["Resources"] for node in nodes if node["Alive"]]

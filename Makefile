@@ -1,0 +1,27 @@
+# Two commands do all set-up: `make sweep` runs the main job on drawn images, `make test` checks everything.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: sweep test test-slow clean
+
+sweep: .venv/installed
+	$(BIN)/python -m dermtune.sweep sweeps/focal_ls.py
+
+test: .venv/installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest
+
+test-slow: .venv/installed
+	$(BIN)/pytest -m "slow or not slow"
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "dermtune needs Python 3.11 or later; name one: make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf .venv build dist *.egg-info
