@@ -24,7 +24,6 @@ from dermtune.tracking import Exporter, exporter, views
 
 QUESTION = "Does focal loss lift the long tail?"
 # MLflow's own tables use what SQLAlchemy 2.1 deprecates; nothing here can change that.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:sqlalchemy", "ignore:The ``noload`` loader")
 
 N_CURVES = 4  # the columns of `history` but for epoch
 

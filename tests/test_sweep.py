@@ -1,0 +1,222 @@
+"""The whole line from a sweep file to the report, on a tiny recipe of the user's own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import mlflow
+import pyarrow.parquet as pq
+import pytest
+
+from dermtune import sweep
+
+ROOT = Path(__file__).parents[1]
+
+RECIPE = """
+from dermtune.config import Config, DataConfig, ModelConfig, SyntheticConfig, TrainingConfig
+from dermtune.recipes import Recipe
+
+
+def recipe():
+    return Recipe(
+        name="tiny",
+        config=Config(
+            data=DataConfig(
+                image_suffix=".png",
+                group_column="lesion_id",
+                image_size=16,
+                synthetic=SyntheticConfig(n_train=200, n_test=100, image_size=16),
+            ),
+            model=ModelConfig(
+                architecture="resnet",
+                settings={"embedding_size": 8, "hidden_sizes": [8], "depths": [1], "layer_type": "basic"},
+            ),
+            training=TrainingConfig(epochs=4, batch_size=64),
+        ),
+    )
+"""
+
+QUESTION = '''"""Does focal loss lift the long tail?"""
+
+from dermtune.plan import Sweep
+
+
+def sweep():
+    return Sweep(
+        name="tiny", grid={"focal_gamma": (0.0, 2.0)}, baseline={"focal_gamma": 0.0}, seeds=range(2)
+    )
+'''
+
+DIVERGING = QUESTION.replace('"focal_gamma": (0.0, 2.0)', '"learning_rate": (1e-3, 1e30)').replace(
+    '"focal_gamma": 0.0', '"learning_rate": 1e-3'
+)
+
+
+@pytest.fixture(scope="module")
+def shared_data(tmp_path_factory):
+    """Drawn once, so that each test pays for its training alone."""
+    return tmp_path_factory.mktemp("shared")
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch, shared_data):
+    """An empty working directory with a question and a recipe in it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DERMTUNE_CACHE", str(shared_data / "cache"))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("COLUMNS", "120")
+    Path("recipe.py").write_text(RECIPE)
+    Path("question.py").write_text(QUESTION)
+    return tmp_path
+
+
+@pytest.fixture
+def arguments(here, shared_data):
+    return ["question.py", "--recipe", "recipe.py", "--data", str(shared_data / "data")]
+
+
+def manifests():
+    return {path.parent.name: json.loads(path.read_text()) for path in Path().glob("runs/*/trials/*/manifest.json")}
+
+
+def runs_of(status):
+    store = mlflow.MlflowClient(tracking_uri="sqlite:///mlflow.db")
+    experiments = [e.experiment_id for e in store.search_experiments()]
+    return [run for run in store.search_runs(experiments) if run.info.status == status]
+
+
+def test_a_sweep_runs_once_then_says_that_nothing_is_to_run_then_takes_further_seeds(arguments, capsys):
+    assert sweep.main(arguments) == 0
+    first = manifests()
+    assert {(m["arm"], m["seed"]) for m in first.values()} == {
+        (a, s) for a in ("baseline", "focal_gamma=2") for s in (0, 1)
+    }
+    assert {path.name for path in Path("runs/tiny-tiny/report").iterdir()} >= {
+        "report.html",
+        "report.md",
+        "report.json",
+    }
+    said = capsys.readouterr().out
+    assert "[4/4]" in said
+    assert "runs/tiny-tiny/report/report.html" in said
+    assert "mlflow ui --backend-store-uri sqlite:///mlflow.db" in said
+    assert len(runs_of("FINISHED")) == 5
+
+    assert sweep.main(arguments) == 0
+    assert "Nothing to run: 4 of 4 trials done." in capsys.readouterr().out
+    assert manifests() == first
+    assert len(runs_of("FINISHED")) == 5
+
+    assert sweep.main([*arguments, "--seeds", "3"]) == 0
+    third = manifests()
+    assert {trial_id: third[trial_id] for trial_id in first} == first
+    assert sorted(m["seed"] for m in third.values()) == [0, 0, 1, 1, 2, 2]
+    report = json.loads(Path("runs/tiny-tiny/report/report.json").read_text())
+    assert [arm["n_seeds"] for arm in report["arms"]] == [3, 3]
+    assert len(runs_of("FINISHED")) == 7
+
+
+def test_a_dry_run_starts_nothing_and_says_what_the_design_costs_and_sees(arguments, capsys):
+    assert sweep.main([*arguments, "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert "4: 0 done, 4 to run" in said
+    assert "can see" in said
+    assert not Path("runs").exists()
+    assert not Path("mlflow.db").exists()
+
+
+@pytest.mark.parametrize("arguments_after", [["--dry-run"], ["--seeds", "1", "--dry-run"]])
+def test_what_starts_nothing_loads_no_ray_no_torch_and_no_mlflow(arguments, arguments_after):
+    code = (
+        "import sys; from dermtune.sweep import main; assert main(sys.argv[1:]) == 0; "
+        "print([m for m in ('ray', 'torch', 'transformers', 'mlflow') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments, *arguments_after], capture_output=True, text=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
+
+
+def test_a_trial_that_diverges_is_told_by_name_and_the_others_are_judged(arguments, capsys):
+    Path("question.py").write_text(DIVERGING)
+    assert sweep.main(arguments) == 1
+    said = capsys.readouterr().out
+    assert "learning_rate=1e+30 · seed 0 failed" in said
+    assert "2 failed: 2 of 4 trials done; the same command tries them again." in said
+    assert {m["arm"] for m in manifests().values()} == {"baseline"}
+    assert len(runs_of("FAILED")) == 2
+
+
+def test_a_budget_ends_the_sweep_between_trials(arguments, capsys):
+    assert sweep.main([*arguments, "--max-usd", "0.0000001", "--usd-per-hour", "2"]) == 1
+    assert "The budget is spent" in capsys.readouterr().out
+    n_cores = os.cpu_count() or 1
+    assert 1 <= len(manifests()) <= n_cores  # nothing is known before the first trials, which start at once
+
+
+def started(arguments):
+    return subprocess.Popen(
+        [sys.executable, "-m", "dermtune.sweep", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def wait_for(found, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not found():
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.02)
+
+
+def logits():
+    """Test logits by arm and seed."""
+    return {
+        (m["arm"], m["seed"]): pq.read_table(f"runs/tiny-tiny/trials/{trial_id}/test.parquet").to_pylist()
+        for trial_id, m in manifests().items()
+    }
+
+
+def test_a_killed_sweep_goes_on_and_ends_with_the_same_predictions_as_an_undisturbed_one(arguments, tmp_path):
+    driver = started(arguments)
+    wait_for(lambda: list(Path().glob("runs/*/trials/*/history.csv")))
+    driver.kill()
+    driver.communicate()
+    done_before = manifests()
+    assert sweep.main(arguments) == 0
+    assert len(manifests()) == 4
+    assert {trial_id: manifests()[trial_id] for trial_id in done_before} == done_before
+    assert not runs_of("RUNNING")
+    assert len(runs_of("FINISHED")) == 5
+    resumed = logits()
+    Path("runs").rename("resumed")
+    assert sweep.main(arguments) == 0
+    assert logits() == resumed
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_stops_in_order_with_its_own_code_and_says_how_to_go_on(arguments, number, code):
+    driver = started(arguments)
+    wait_for(lambda: list(Path().glob("runs/*/trials/*/history.csv")))
+    driver.send_signal(number)
+    said, _ = driver.communicate(timeout=60)
+    assert driver.returncode == code, said
+    assert f"Stopped by {number.name}" in said
+    assert "the same command goes on from here" in said
+    assert not runs_of("RUNNING")
+
+
+def test_a_second_driver_is_refused_by_the_first_ones_name(arguments):
+    first = started(arguments)
+    wait_for(lambda: list(Path().glob("runs/*/driver.lock")) and Path("runs/tiny-tiny/driver.lock").read_text())
+    second = subprocess.run([sys.executable, "-m", "dermtune.sweep", *arguments], capture_output=True, text=True)
+    first.kill()
+    first.communicate()
+    assert second.returncode == 2
+    assert f"process {first.pid}" in second.stderr
+    assert second.stderr.count("\n") == 1
