@@ -6,6 +6,9 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
+
+from typing_extensions import override
 
 DESCRIPTION = """\
 Run a sweep: every arm of the question with every seed, as trials on Ray Tune.
@@ -56,7 +59,7 @@ class Arguments:
 
 
 def parse(argv: Sequence[str] | None = None) -> Arguments:
-    """The arguments, checked; argparse ends the process with code 2 where they are bad."""
+    """The arguments, checked; where they are bad, one line says so and the process ends with code 2."""
     parser = _parser()
     asked = parser.parse_args(argv)
     if asked.max_usd is not None and asked.usd_per_hour is None:
@@ -65,8 +68,16 @@ def parse(argv: Sequence[str] | None = None) -> Arguments:
     return Arguments(**vars(asked), cache=Path(cache).expanduser())
 
 
+class _Parser(argparse.ArgumentParser):
+    """Answers bad arguments as all bad input is answered: in one line."""
+
+    @override
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; --help says more\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="dermtune-sweep",
         description=DESCRIPTION,
         epilog=EPILOG,

@@ -38,7 +38,7 @@ class Levers:
     """tau in CE(z + tau log prior, y); 1 is balanced softmax."""
 
     def __post_init__(self) -> None:
-        _require_numbers(self)
+        _require_types(self)
         _require(self.focal_gamma >= 0, "focal_gamma", "be >= 0", self.focal_gamma)
         _require_choice("focal_form", FocalForm, self.focal_form)
         _require(0 <= self.label_smoothing < 1, "label_smoothing", "lie in [0, 1)", self.label_smoothing)
@@ -60,7 +60,7 @@ class SyntheticConfig:
     """Seed of the drawing; the same seed draws the same set."""
 
     def __post_init__(self) -> None:
-        _require_numbers(self)
+        _require_types(self)
         _require(self.n_train >= 200, "n_train", "be at least 200", self.n_train)
         _require(self.n_test >= 100, "n_test", "be at least 100", self.n_test)
         _require(self.image_size >= 16, "image_size", "be at least 16", self.image_size)
@@ -96,7 +96,7 @@ class DataConfig:
     """Draw this set into the data folder where there is none yet."""
 
     def __post_init__(self) -> None:
-        _require_numbers(self)
+        _require_types(self)
         _require_choice("fit", Fit, self.fit)
         _require_choice("interpolation", Interpolation, self.interpolation)
         _require(self.image_size >= 8, "image_size", "be at least 8", self.image_size)
@@ -159,7 +159,7 @@ class TrainingConfig:
     gradient_checkpointing: bool = False
 
     def __post_init__(self) -> None:
-        _require_numbers(self)
+        _require_types(self)
         for name in ("epochs", "batch_size", "accumulation", "eval_batch_size"):
             _require(getattr(self, name) >= 1, name, "be >= 1", getattr(self, name))
         _require(self.learning_rate > 0, "learning_rate", "be > 0", self.learning_rate)
@@ -177,6 +177,9 @@ class Config:
     model: ModelConfig
     training: TrainingConfig
     levers: Levers = field(default_factory=Levers)
+
+    def __post_init__(self) -> None:
+        _require_types(self)
 
     def with_levers(self, values: Mapping[str, Scalar]) -> "Config":
         """This config with the named levers set; a lever is any field of `Levers` or `TrainingConfig`.
@@ -240,8 +243,11 @@ def _require_choice(name: str, choices: Any, got: object) -> None:
     _require(got in get_args(choices), name, f"be one of {', '.join(map(repr, get_args(choices)))}", got)
 
 
-def _require_numbers(record: Any) -> None:
-    """Numbers where numbers belong, and whole ones where a field is an int; floats are stored as floats."""
+def _require_types(record: Any) -> None:
+    """Numbers, texts and records where they belong, and whole numbers where a field is an int.
+
+    Floats are stored as floats.
+    """
     for f in fields(record):
         got = getattr(record, f.name)
         if f.type is float:
@@ -252,3 +258,7 @@ def _require_numbers(record: Any) -> None:
             _require(isinstance(got, int) and not isinstance(got, bool), f.name, "be a whole number", got)
         elif f.type is bool:
             _require(isinstance(got, bool), f.name, "be True or False", got)
+        elif f.type is str:
+            _require(isinstance(got, str), f.name, "be a text", got)
+        elif isinstance(f.type, type) and is_dataclass(f.type):
+            _require(isinstance(got, f.type), f.name, f"be a {f.type.__name__}", got)

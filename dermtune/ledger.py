@@ -152,10 +152,14 @@ class SweepFolder:
     def lock(self) -> Iterator[None]:
         """The folder for this process alone; the lock of a driver that died is free by itself.
 
-        Raises LedgerError, naming the driver that has it.
+        Raises LedgerError, naming the driver that has it, or where the folder cannot be written.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / "driver.lock").open("a+") as file:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            file = (self.path / "driver.lock").open("a+")
+        except OSError as error:
+            raise LedgerError(f"{self.path} must be a folder that can be written: {error}") from None
+        with file:
             _take(file, self.path)
             try:
                 yield
@@ -165,10 +169,10 @@ class SweepFolder:
     def _earlier_trials(self) -> list[dict[str, Any]]:
         path = self.path / "sweep.json"
         try:
-            return list(_read_json(path)["trials"])
+            return [{key: t[key] for key in ("trial_id", "arm", "seed")} for t in _read_json(path)["trials"]]
         except FileNotFoundError:
             return []
-        except (ValueError, KeyError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise LedgerError(f"{path} must hold what was asked: {error}; move it away to start anew") from None
 
 

@@ -1,6 +1,5 @@
 """A user's own Python files: a sweep file gives a `Sweep`, a recipe file a `Recipe`."""
 
-import importlib.util
 import traceback
 from pathlib import Path
 from types import ModuleType
@@ -39,16 +38,14 @@ def load_recipe(name_or_file: str) -> Recipe:
 
 
 def _load(path: Path, wanted: str) -> ModuleType:
-    """The file run as a module of its own, which is put nowhere."""
+    """The file run as a module of its own, which is put nowhere: no bytecode of it can go stale."""
     if path.suffix != ".py" or not path.is_file():
         raise LoadingError(f"{path}: there must be {wanted}, got {_what_is_at(path)}")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise LoadingError(f"{path}: must be a Python file that can be imported")
-    module = importlib.util.module_from_spec(spec)
+    module = ModuleType(path.stem)
+    module.__file__ = str(path)
     try:
-        spec.loader.exec_module(module)
-    except Exception as error:
+        exec(compile(path.read_bytes(), path, "exec"), module.__dict__)
+    except (Exception, SystemExit) as error:
         raise LoadingError(_where_and_what(path, error)) from error
     return module
 
@@ -59,7 +56,7 @@ def _returned(module: ModuleType, path: Path, function: str, kind: type[T]) -> T
         raise LoadingError(f"{path}: must define {function}() that returns a {kind.__name__}, it defines none")
     try:
         made = make()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise LoadingError(_where_and_what(path, error)) from error
     if not isinstance(made, kind):
         raise LoadingError(f"{path}: {function}() must return a {kind.__name__}, got {type(made).__name__}")
@@ -70,10 +67,11 @@ def _what_is_at(path: Path) -> str:
     return "a folder" if path.is_dir() else "another file" if path.exists() else "nothing"
 
 
-def _where_and_what(path: Path, error: Exception) -> str:
+def _where_and_what(path: Path, error: BaseException) -> str:
     """One line: the file, the last of its lines that was running, and what was raised."""
     if isinstance(error, SyntaxError):
-        return f"{error.filename or path}, line {error.lineno}: must be Python, got {error.msg}"
+        line = f", line {error.lineno}" if error.lineno else ""
+        return f"{error.filename or path}{line}: must be Python, got {error.msg}"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
     where = f"{path}, line {frames[-1].lineno}" if frames else f"{path}"
     what = " ".join(str(error).split())
@@ -83,5 +81,5 @@ def _where_and_what(path: Path, error: Exception) -> str:
     )
 
 
-def _named(error: Exception, what: str) -> str:
+def _named(error: BaseException, what: str) -> str:
     return f"{type(error).__name__}: {what}" if what else type(error).__name__

@@ -47,6 +47,9 @@ class Sweep:
         missing = [lever for lever in self.grid if lever not in self.baseline]
         if missing:
             raise PlanError(f"the baseline must fix every lever of the grid, `{missing[0]}` is missing")
+        for seed in self.seeds:
+            if not isinstance(seed, int) or not 0 <= seed < 2**32:
+                raise PlanError(f"a seed must be a whole number from 0 to 2**32 - 1, got {seed!r}")
         if not self.seeds or len(set(self.seeds)) != len(self.seeds):
             raise PlanError(f"seeds must be distinct and at least one, got {list(self.seeds)}")
         if not self.margin >= 0:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from dermtune.config import Config, DataConfig, ModelConfig, SyntheticConfig, TrainingConfig
+from dermtune.config import Config, ConfigError, DataConfig, ModelConfig, SyntheticConfig, TrainingConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +30,13 @@ class Recipe:
     """A measured duration, the estimate until this sweep has trials of its own."""
     note: str = ""
     """What a user should know before the first run, and where `seconds_per_trial` was measured."""
+
+    def __post_init__(self) -> None:
+        if not self.name.replace("_", "").isalnum():
+            raise ConfigError(f"a recipe's name must be letters, digits and _, got {self.name!r}")
+        for name, kind in (("config", Config), ("resources", Resources)):
+            if not isinstance(got := getattr(self, name), kind):
+                raise ConfigError(f"a recipe's `{name}` must be a {kind.__name__}, got {got!r}")
 
 
 def laptop() -> Recipe:

@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _sweep(task, console)
         print_forecast(task.forecast(task.folder.done(task.plan.trials)), console)
     except (UserError, SourceError, MetricError) as error:
-        Console(stderr=True).print(f"dermtune-sweep: {error}", soft_wrap=True, markup=False, highlight=False)
+        sys.stderr.write(f"dermtune-sweep: {' '.join(str(error).splitlines())}\n")
         return 2
     return 0
 

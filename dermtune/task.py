@@ -1,6 +1,7 @@
 """From the command line to all that a sweep needs, each part checked before anything is started."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from analysis.metrics import metric_named
+from analysis.metrics import MetricError, metric_named
 from dermtune.arguments import Arguments
 from dermtune.budget import Budget, hour_limit
 from dermtune.config import UserError
@@ -68,8 +69,7 @@ class Task:
 def prepare(asked: Arguments, console: Console) -> Task:
     """The task, after every image is decoded once, with a bar.
 
-    Raises UserError for a sweep, recipe or data that cannot be trained on, MetricError for a metric that there is
-    not.
+    Raises UserError for a sweep, recipe or data that cannot be trained on, and for a metric that there is not.
     """
     sweep, question = load_sweep(asked.file)
     recipe = load_recipe(asked.recipe)
@@ -78,10 +78,12 @@ def prepare(asked: Arguments, console: Console) -> Task:
     def planned(fingerprints: Mapping[str, str]) -> Plan:
         return plan(sweep, recipe.config, recipe=recipe.name, fingerprints=fingerprints, n_seeds=asked.seeds)
 
-    planned({})  # a sweep that cannot be planned is refused before the images are read
+    with _named(asked.file):
+        planned({})  # a sweep that cannot be planned is refused before the images are read
     with steps(console) as progress:
         dataset = open_dataset(recipe.config.data, place, progress)
-    _check_metrics(sweep, dataset)
+    with _named(asked.file):
+        _check_metrics(sweep, dataset)
     the_plan = planned(fingerprints(recipe.config, place))
     return Task(
         asked=asked,
@@ -96,8 +98,17 @@ def prepare(asked: Arguments, console: Console) -> Task:
 
 def _data_dir(recipe: Recipe) -> Path:
     if recipe.data_dir is None:
-        raise UserError(f"--data must name the folder of recipe {recipe.name}'s images: {recipe.note}")
+        raise UserError(f"--data must name the folder of recipe {recipe.name}'s images: {recipe.note}".rstrip(": "))
     return Path(recipe.data_dir).expanduser()
+
+
+@contextlib.contextmanager
+def _named(file: Path) -> Iterator[None]:
+    """What the sweep asks for and cannot have is told with the name of its file."""
+    try:
+        yield
+    except (UserError, MetricError) as error:
+        raise UserError(f"{file}: {error}") from None
 
 
 def _check_metrics(sweep: Sweep, dataset: Dataset) -> None:

@@ -35,11 +35,12 @@ def cached_images(
     Built on the first call by one process, while others wait; written beside its place and renamed into it, so that
     it is there whole or not at all.
 
-    Raises DataError with the count and first names of files that cannot be decoded.
+    Raises DataError with the count and first names of files that cannot be decoded, UserError where the cache
+    folder has no room.
     """
     path = place.cache_dir / f"images-{_key(fingerprint, config)}.npy"
     if not path.exists():
-        with place.alone(path.stem):
+        with place.alone(path.stem), place.writing():
             if not path.exists():
                 _build(path, manifest, config, progress)
     images: Pixels = np.load(path, mmap_mode="r")

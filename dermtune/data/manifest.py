@@ -74,17 +74,18 @@ def fingerprint(manifest: Manifest, place: Place, progress: Progress) -> str:
     """SHA-256, in hex, over the metadata's bytes and every image's bytes in the metadata's order.
 
     Remembered in the cache folder under all files' names, sizes and modification times, so that the bytes are read
-    again only after a change. Raises DataError that lists missing images.
+    again only after a change. Raises DataError that lists missing images and those that cannot be read.
     """
     remembered = place.cache_dir / "fingerprints" / _stamp(manifest)
     try:
         return remembered.read_text()
-    except FileNotFoundError:
+    except OSError:
         digest = _hash_files(manifest, progress)
-    remembered.parent.mkdir(parents=True, exist_ok=True)
-    partial = remembered.with_name(f".{remembered.name}.{os.getpid()}")
-    partial.write_text(digest)
-    partial.replace(remembered)
+    with place.writing():
+        remembered.parent.mkdir(exist_ok=True)
+        partial = remembered.with_name(f".{remembered.name}.{os.getpid()}")
+        partial.write_text(digest)
+        partial.replace(remembered)
     return digest
 
 
@@ -177,8 +178,13 @@ def _stamp(manifest: Manifest) -> str:
 def _hash_files(manifest: Manifest, progress: Progress) -> str:
     """A hash of hashes, so that no bytes can move from one file to the next unseen."""
     digest = hashlib.sha256(hashlib.sha256(manifest.metadata.read_bytes()).digest())
+    unreadable = []
     for done, name in enumerate(manifest.files, start=1):
-        digest.update(hashlib.sha256((manifest.data_dir / name).read_bytes()).digest())
+        try:
+            digest.update(hashlib.sha256((manifest.data_dir / name).read_bytes()).digest())
+        except OSError as error:
+            unreadable.append(f"{name} ({error.strerror})")
         if done % 256 == 0 or done == len(manifest.files):
             progress("hashing images", done, len(manifest.files))
+    refuse_files(unreadable, manifest.data_dir, "images that the metadata name must be files that can be read")
     return digest.hexdigest()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dermtune.config import DataConfig
+from dermtune.config import DataConfig, UserError
 from dermtune.data import cache
 from dermtune.data.cache import decode
 from dermtune.data.dataset import open_dataset, prepare
@@ -118,7 +118,7 @@ def test_a_build_that_was_cut_off_leaves_nothing_that_counts(config, rows, write
 
     with monkeypatch.context() as broken:
         broken.setattr(cache.os, "fsync", full_disk)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(UserError, match=r"cache: must be a folder .* with room for them .* No space left"):
             open_dataset(config, place)
     assert not list(place.cache_dir.glob("*.npy"))
     assert len(open_dataset(config, place).test) == 8
