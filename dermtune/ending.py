@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.text import Text
 
-from analysis.report.words import count
+from analysis.words import count
 from dermtune.board import Board
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis.power import smallest_detectable_delta
-from analysis.report.words import count, metric_title, unit_of
+from analysis.words import count, metric_title, unit_of
 from dermtune.plan import Plan
 from dermtune.progress import duration
 from dermtune.recipes import Recipe

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 from typing_extensions import override
 
-from analysis.report.words import count, metric_title, unit_of
+from analysis.words import count, metric_title, unit_of
 from dermtune.board import ArmSoFar, Board, State
 from dermtune.monitors import Monitor
 from dermtune.plan import Trial

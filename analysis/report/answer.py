@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from analysis.records import Comparison, Report, Verdict
-from analysis.report.words import Unit, count, listed, metric_title, unit_of
+from analysis.words import Unit, count, listed, metric_title, unit_of
 
 
 def answer(report: Report) -> tuple[str, ...]:

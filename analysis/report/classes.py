@@ -9,7 +9,7 @@ from matplotlib.patches import Rectangle
 
 from analysis.records import ClassScore, Report
 from analysis.report.drawing import ACCENT, WARM, Figure, Plot, empty_plot, svg_of, wrapped
-from analysis.report.words import unit_of
+from analysis.words import unit_of
 
 _STRONGEST = 0.5
 """Opacity of the fullest colour: ink stays readable on it, in the light and in the dark."""
@@ -38,8 +38,9 @@ def recall_deltas(report: Report) -> Figure | None:
         name="class-recall",
         title="Which classes gain, and which pay?",
         caption=(
-            "Recall, arm minus baseline, in points: blue gains, orange loses. Classes run from the most test images "
-            f"to the fewest. {_grain(classes[-1])} No interval is drawn for a single class, so read rows, not cells."
+            "Recall, arm minus baseline, in points: blue gains, orange loses. Classes run from the most test "
+            f"images to the fewest. {_grain(classes[-1])} No interval is drawn for a single class, so read rows, "
+            "not cells."
         ),
         alt=alt,
         svg=svg_of(_heat_map(arms, classes, cells), alt),
@@ -58,8 +59,8 @@ def over_prediction(report: Report) -> Figure:
         name="over-prediction",
         title="Which classes swallow others?",
         caption=(
-            "Images predicted as the class, over images of the class: 1.00 is even, 2.00 says it twice as often as it "
-            "occurs. Orange is said too often, blue too seldom; the colour is full at twice and at half."
+            "Images predicted as the class, over images of the class: 1.00 is even, 2.00 says it twice as often as "
+            "it occurs. Orange is said too often, blue too seldom; the colour is full at twice and at half."
         ),
         alt=alt,
         svg=svg_of(_heat_map(arms, classes, cells), alt),
@@ -77,7 +78,8 @@ def _doublings(ratio: float) -> float:
 
 
 def _grain(rarest: ClassScore) -> str:
-    return f"One image of {rarest.name} (n = {rarest.n_images}) is worth {100 / rarest.n_images:.1f} points in one run."
+    share = 100 / rarest.n_images
+    return f"One image of {rarest.name} (n = {rarest.n_images}) is worth {share:.1f} points in one run."
 
 
 def _heat_map(arms: Sequence[str], classes: Sequence[ClassScore], cells: Sequence[Sequence[_Cell]]) -> Plot:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -37,7 +38,7 @@ WIDTH = 7.6
 ROW = 0.46
 """Height of an arm's row, inches."""
 
-_STYLE = {
+_STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 8.5,
     "text.color": INK,
@@ -124,3 +125,10 @@ def svg_of(plot: Plot, alt: str) -> str:
 def wrapped(arm: str) -> str:
     """The arm's name, a line for each lever."""
     return arm.replace("+", "\n+ ")
+
+
+def beside_row(axes: Axes, row: int, value: str, words: str, colour: str = MUTED) -> None:
+    """Write a value and, below it, some words at the right of a row."""
+    place: Any = {"xycoords": axes.get_yaxis_transform(), "va": "center", "annotation_clip": False}
+    axes.annotate(value, (1.03, row - 0.17), weight="bold", **place)
+    axes.annotate(words, (1.03, row + 0.19), color=colour, **place)

@@ -10,14 +10,14 @@ from analysis.report.drawing import (
     INK,
     MARGIN_BAND,
     MARKERS,
-    MUTED,
     NOISE_BAND,
     PAPER,
     Figure,
+    beside_row,
     rows_plot,
     svg_of,
 )
-from analysis.report.words import SIGNS, Unit, metric_title, unit_of, verdict_words
+from analysis.words import SIGNS, Unit, higher_is_better, metric_title, unit_of, verdict_words
 
 _Z = 1.96
 
@@ -64,20 +64,20 @@ def _interval(axes: Axes, row: int, comparison: Comparison, unit: Unit) -> None:
     axes.plot(alone, (row, row), color=colour, linewidth=3.4, solid_capstyle="butt", zorder=4)
     mark = MARKERS[comparison.verdict]
     axes.plot(comparison.delta * f, row, mark, color=colour, markersize=7, markeredgecolor=PAPER, zorder=5)
-    beside = {"xycoords": axes.get_yaxis_transform(), "va": "center", "annotation_clip": False}
     words = f"{SIGNS[comparison.verdict]} {verdict_words(comparison)}"
-    axes.annotate(f"{unit.delta(comparison.delta)}", (1.03, row - 0.17), weight="bold", **beside)
-    axes.annotate(words, (1.03, row + 0.19), color=colour if colour != MUTED else MUTED, **beside)
+    beside_row(axes, row, unit.delta(comparison.delta), words, colour)
 
 
 def _caption(report: Report, unit: Unit) -> str:
     origin = "assumed" if report.noise_sd is None else "measured"
+    better, worse = ("right", "left") if higher_is_better(report.metric) else ("left", "right")
     return (
-        "Thick lines are 95% intervals of one arm by itself, thin ones hold for all arms at once and give the verdict. "
-        "A thin line right of zero is a keep; one that stays left of the inner band's right edge, "
-        f"the margin of {unit.size(report.margin)}, is a reject. The outer band, ±{unit.size(single_run_noise(report))}, "
-        f"is where 95% of differences between two single runs of the very same configuration fall ({origin} "
-        "run-to-run noise): a delta inside it, seen once, says nothing."
+        "Thick lines are 95% intervals of one arm by itself, thin ones hold for all arms at once and give the "
+        "verdict. "
+        f"A thin line {better} of zero is a keep; else one that stays {worse} of the inner band's {better} edge, "
+        f"the margin of {unit.size(report.margin)}, is a reject. The outer band, "
+        f"±{unit.size(single_run_noise(report))}, is where 95% of differences between two single runs of the very "
+        f"same configuration fall ({origin} run-to-run noise): a delta inside it, seen once, says nothing."
     )
 
 

@@ -1,21 +1,17 @@
 """The report as one self-contained page: the answer, the verdicts, the figures, how it was made."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from analysis.records import ArmSummary, Comparison, Report
 from analysis.report.answer import answer, facts
-from analysis.report.classes import over_prediction, recall_deltas
 from analysis.report.drawing import Figure
-from analysis.report.forest import forest
 from analysis.report.provenance import provenance_rows
 from analysis.report.remarks import remarks
-from analysis.report.seeds import seeds
-from analysis.report.words import (
+from analysis.words import (
     SIGNS,
     Unit,
     metric_title,
@@ -31,7 +27,8 @@ from analysis.report.words import (
 class Row:
     """One arm in the verdict table, every cell as it is printed."""
 
-    arm: str
+    name: Markup
+    """The arm's name, which may break before each further lever."""
     n_seeds: int
     mean: str
     sd: str
@@ -43,12 +40,6 @@ class Row:
     said: str
     """Sign, verdict and label."""
     reason: str
-
-
-def figures_of(report: Report) -> tuple[Figure, ...]:
-    """Every figure that the report can fill, in the page's order."""
-    drawn = (forest(report), seeds(report), recall_deltas(report), over_prediction(report))
-    return tuple(figure for figure in drawn if figure is not None)
 
 
 def render_html(report: Report, figures: Sequence[Figure]) -> str:
@@ -77,3 +68,29 @@ def _rows(report: Report) -> list[Row]:
     compared = {comparison.arm: comparison for comparison in report.comparisons}
     unit = unit_of(report.metric)
     return [_row(arm, compared.get(arm.arm), unit) for arm in report.arms]
+
+
+def _row(arm: ArmSummary, comparison: Comparison | None, unit: Unit) -> Row:
+    alone = Row(
+        name=Markup("<wbr>+").join(arm.arm.split("+")),
+        n_seeds=arm.n_seeds,
+        mean=unit.score(arm.mean),
+        sd="–" if arm.sd is None else unit.score(arm.sd),
+        delta="",
+        interval="",
+        p_adjusted="",
+        verdict="baseline",
+        said="baseline",
+        reason="",
+    )
+    if comparison is None:
+        return alone
+    return replace(
+        alone,
+        delta=unit.delta(comparison.delta),
+        interval=unit.interval(comparison.ci_low_simultaneous, comparison.ci_high_simultaneous),
+        p_adjusted=pvalue(comparison.p_adjusted),
+        verdict=comparison.verdict,
+        said=f"{SIGNS[comparison.verdict]} {verdict_words(comparison)}",
+        reason=comparison.reason,
+    )

@@ -3,8 +3,8 @@
 from matplotlib.axes import Axes
 
 from analysis.records import ArmSummary, Report
-from analysis.report.drawing import ACCENT, INK, MUTED, NOISE_BAND, Figure, rows_plot, svg_of
-from analysis.report.words import Unit, metric_title, unit_of
+from analysis.report.drawing import ACCENT, INK, NOISE_BAND, Figure, beside_row, rows_plot, svg_of
+from analysis.words import Unit, metric_title, unit_of
 
 
 def seeds(report: Report) -> Figure:
@@ -47,10 +47,7 @@ def _runs(axes: Axes, row: int, arm: ArmSummary, unit: Unit) -> None:
     )
     mean = arm.mean * unit.factor
     axes.plot((mean, mean), (row - 0.26, row + 0.26), color=INK, linewidth=2.2, solid_capstyle="butt", zorder=4)
-    beside = {"xycoords": axes.get_yaxis_transform(), "va": "center", "annotation_clip": False}
-    axes.annotate(unit.score(arm.mean), (1.03, row - 0.17), weight="bold", **beside)
-    spread = "one run" if arm.sd is None else f"sd {unit.score(arm.sd)}"
-    axes.annotate(spread, (1.03, row + 0.19), color=MUTED, **beside)
+    beside_row(axes, row, unit.score(arm.mean), "one run" if arm.sd is None else f"sd {unit.score(arm.sd)}")
 
 
 def _said(arm: ArmSummary, unit: Unit) -> str:

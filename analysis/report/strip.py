@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from rich.text import Text
 
 from analysis.records import Comparison, Report
-from analysis.report.words import Unit
+from analysis.words import Unit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

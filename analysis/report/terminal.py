@@ -7,8 +7,9 @@ from rich.text import Text
 
 from analysis.records import ArmSummary, Comparison, Report, Verdict
 from analysis.report.answer import answer, facts
+from analysis.report.remarks import remarks
 from analysis.report.strip import Scale, ruler, scale_of, strip
-from analysis.report.words import (
+from analysis.words import (
     SIGNS,
     Unit,
     metric_title,
@@ -110,22 +111,14 @@ def _reasons(report: Report) -> Table | None:
 
 
 def _remarks(report: Report) -> Table | None:
-    """Problems, then notes; a note that several arms share is said once."""
-    noted: dict[str, list[str]] = {}
-    for comparison in report.comparisons:
-        for note in comparison.notes:
-            noted.setdefault(note, []).append(comparison.arm)
-    if not report.problems and not noted:
-        return None
+    """Problems, then notes."""
     grid = Table.grid(padding=(0, 1, 0, 0))
     grid.add_column()
     grid.add_column(overflow="fold")
-    for problem in report.problems:
-        grid.add_row(Text("!", style="bold yellow"), Text.assemble(("problem: ", "bold"), problem))
-    for note, arms in noted.items():
-        where = "all arms" if len(arms) == len(report.comparisons) else ", ".join(arms)
-        grid.add_row(Text("·", style="dim"), Text.assemble((f"{where}: ", "dim"), note))
-    return grid
+    for remark in remarks(report):
+        mark = Text("!", style="bold yellow") if remark.problem else Text("·", style="dim")
+        grid.add_row(mark, Text.assemble((f"{remark.where}: ", "bold" if remark.problem else "dim"), remark.text))
+    return grid if grid.row_count else None
 
 
 def _legend(report: Report) -> Text:

@@ -69,6 +69,11 @@ def metric_title(metric: str) -> str:
     return f"{kind} of {class_name}" if class_name else _METRICS.get(metric, metric)
 
 
+def higher_is_better(metric: str) -> bool:
+    """Whether more of the metric is better: all but the calibration error and the NLL."""
+    return metric not in ("ece", "nll")
+
+
 def population(estimand: Estimand) -> str:
     """What the intervals speak for."""
     return _POPULATIONS[estimand]

@@ -1,0 +1,67 @@
+"""The report's files in one folder."""
+
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from analysis.records import Report
+from analysis.report.figures import figures_of
+from analysis.report.html import render_html
+from analysis.report.jsonfile import render_json
+from analysis.report.markdown import render_markdown
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportFiles:
+    """Where each drawing of a report stands."""
+
+    html: Path
+    markdown: Path
+    json: Path
+    figures: Path
+    """Folder of one SVG a figure."""
+
+
+def write_report(report: Report, folder: Path) -> ReportFiles:
+    """Write every drawing of the report; the folder holds the new report or, until it is whole, the old one."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(prefix=".report-", dir=folder.parent))
+    try:
+        _fill(made, report)
+        made.chmod(0o755)
+        old = made.with_name(f"{made.name}.old")
+        if folder.exists():
+            folder.rename(old)
+        made.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+    return _files(folder)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all; missing folders are made. Raises OSError where it cannot be."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
+def _files(folder: Path) -> ReportFiles:
+    return ReportFiles(
+        html=folder / "report.html",
+        markdown=folder / "report.md",
+        json=folder / "report.json",
+        figures=folder / "figures",
+    )
+
+
+def _fill(folder: Path, report: Report) -> None:
+    files, figures = _files(folder), figures_of(report)
+    write_text(files.json, render_json(report))
+    write_text(files.markdown, render_markdown(report))
+    write_text(files.html, render_html(report, figures))
+    for figure in figures:
+        write_text(files.figures / f"{figure.name}.svg", figure.svg)

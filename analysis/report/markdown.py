@@ -1,0 +1,110 @@
+"""The report as Markdown: a comment on a pull request, the description of a run."""
+
+from collections.abc import Iterable, Sequence
+
+from analysis.records import ArmSummary, Comparison, Report
+from analysis.report.answer import answer, facts
+from analysis.report.provenance import provenance_rows
+from analysis.report.remarks import remarks
+from analysis.words import (
+    SIGNS,
+    Unit,
+    metric_title,
+    population,
+    pvalue,
+    seed_counts,
+    unit_of,
+    verdict_words,
+)
+
+
+def render_markdown(report: Report) -> str:
+    """The answer, the verdicts with their reasons, the classes, what is missing, how it was made."""
+    blocks = [
+        f"# {report.name}",
+        f"_{report.question}_" if report.question else "",
+        "\n".join(f"- {sentence}" for sentence in answer(report)),
+        "## Verdicts" if report.comparisons else "## Runs",
+        _arms(report),
+        _legend(report),
+        _reasons(report),
+        "## Recall of each class",
+        _classes(report),
+        _remarks(report),
+        _provenance(report),
+    ]
+    return "\n\n".join(filter(None, blocks)) + "\n"
+
+
+def _arms(report: Report) -> str:
+    unit = unit_of(report.metric)
+    compared = {comparison.arm: comparison for comparison in report.comparisons}
+    title = metric_title(report.metric)
+    head = [
+        "arm",
+        "seeds",
+        title,
+        "sd",
+        f"delta{unit.symbol and ','}{unit.symbol}",
+        "95% interval",
+        "p adj.",
+        "verdict",
+    ]
+    return _table(head, "lrrrrrrl", (_arm(arm, compared.get(arm.arm), unit) for arm in report.arms))
+
+
+def _arm(arm: ArmSummary, comparison: Comparison | None, unit: Unit) -> list[str]:
+    cells = [f"`{arm.arm}`", str(arm.n_seeds), unit.score(arm.mean), "–" if arm.sd is None else unit.score(arm.sd)]
+    if comparison is None:
+        return [*cells, "", "", "", "baseline"]
+    interval = unit.interval(comparison.ci_low_simultaneous, comparison.ci_high_simultaneous)
+    verdict = f"{SIGNS[comparison.verdict]} **{verdict_words(comparison)}**"
+    return [*cells, unit.delta(comparison.delta), interval, pvalue(comparison.p_adjusted), verdict]
+
+
+def _legend(report: Report) -> str:
+    unit = unit_of(report.metric)
+    seeds = seed_counts(arm.n_seeds for arm in report.arms)
+    text = f"{seeds}, {facts(report)}; margin {unit.size(report.margin)}."
+    if report.comparisons:
+        text += f" Intervals hold for all arms at once and speak for {population(report.estimand)}."
+    return text[0].upper() + text[1:]
+
+
+def _reasons(report: Report) -> str:
+    return "\n".join(f"- {SIGNS[c.verdict]} `{c.arm}`: {c.reason}" for c in report.comparisons)
+
+
+def _classes(report: Report) -> str:
+    """The baseline's recall in percent, and what each arm adds in points; the most test images first."""
+    points = unit_of("recall")
+    head = ["class", "images", report.arms[0].arm, *(f"`{comparison.arm}`" for comparison in report.comparisons)]
+    rows = (
+        [
+            score.name,
+            f"{score.n_images:,}",
+            points.score(score.recall),
+            *(points.delta(comparison.class_deltas[score.name]) for comparison in report.comparisons),
+        ]
+        for score in sorted(report.arms[0].classes, key=lambda score: -score.n_images)
+    )
+    return _table(head, "l" + "r" * (len(head) - 1), rows)
+
+
+def _remarks(report: Report) -> str:
+    lines = "\n".join(f"- {'**problem**' if r.problem else r.where}: {r.text}" for r in remarks(report))
+    return lines and f"## To be known\n\n{lines}"
+
+
+def _provenance(report: Report) -> str:
+    lines = "\n".join(f"- {label}: {text}" for label, text in provenance_rows(report.provenance))
+    return lines and f"## How it was made\n\n{lines}"
+
+
+def _table(head: Sequence[str], alignment: str, rows: Iterable[Sequence[str]]) -> str:
+    rule = ["--:" if side == "r" else ":--" for side in alignment]
+    return "\n".join(f"| {' | '.join(_cell(cell) for cell in row)} |" for row in (head, rule, *rows))
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", r"\|")
