@@ -1,6 +1,5 @@
 """A sweep's missing trials on Ray Tune. Only this folder knows Ray; the ledger, not Ray, remembers what is done."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from dermtune.ledger import SweepFolder
 from dermtune.monitors import Monitor, Monitors
 from dermtune.plan import Trial
 from dermtune.tuner.admission import Admission
-from dermtune.tuner.cluster import ENVIRONMENT, TunerError, connected, gpus_that_fit, tune_storage
+from dermtune.tuner.cluster import TunerError, connected, gpus_that_fit, tune_storage
 from dermtune.tuner.events import CRASHES, Events, Tally
 from dermtune.tuner.stopping import Stop, stopped_by_signals
 from dermtune.tuner.worker import Execute, Job, run_trial
@@ -55,8 +54,7 @@ def run(
     Raises TunerError where there is no such cluster, or no node of it is large enough for a trial.
     """
     budget = budget or Budget()
-    os.environ.update(ENVIRONMENT)
-    with connected(address), tune_storage(folder) as storage:
+    with tune_storage(folder) as storage, connected(address):
         job = Job(
             trials={trial.trial_id: trial for trial in trials},
             folder=folder,
@@ -68,8 +66,8 @@ def run(
         )
         tally = Tally(folder, budget, hours_per_second=(job.gpus or 1) / 3600)
         admission = Admission(trials, budget)
+        events = Events(job.trials, folder, Monitors((tally, *monitors)))
         with stopped_by_signals() as stop:
-            events = Events(job.trials, Monitors((tally, *monitors)))
             _tuner(job, admission, events, stop, storage).fit()
         return Ending(
             finished=len(tally.finished_ids),
@@ -79,7 +77,7 @@ def run(
         )
 
 
-def _tuner(job: Job, admission: "Admission", events: "Events", stop: "Stop", storage: Path) -> tune.Tuner:
+def _tuner(job: Job, admission: Admission, events: Events, stop: Stop, storage: Path) -> tune.Tuner:
     trainable = tune.with_parameters(run_trial, job=job)
     return tune.Tuner(
         tune.with_resources(trainable, {"cpu": job.cpus, "gpu": job.gpus}),

@@ -17,7 +17,9 @@ class Admission(Searcher):
         super().__init__()
         self._waiting = list(reversed(trials))
         self._budget = budget
+        self._under_way: set[str] = set()
         self.refused = False
+        """Trials were left because the budget has no room for them."""
 
     @override
     def set_search_properties(self, metric: str | None, mode: str | None, config: Any, **spec: Any) -> bool:
@@ -28,14 +30,18 @@ class Admission(Searcher):
         if not self._waiting:
             return Searcher.FINISHED
         if not self._budget.admit():
+            if self._under_way:
+                return None  # Tune asks again: what is under way may take less than is typical
             self.refused = True
             return Searcher.FINISHED
         trial = self._waiting.pop()
+        self._under_way.add(trial_id)
         return {"trial_id": trial.trial_id, "arm": trial.arm, "seed": trial.seed}
 
     @override
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
-        """Nothing is learnt from a result: every trial of the plan runs."""
+        """Nothing is learnt but that it has ended: every trial of the plan runs."""
+        self._under_way.discard(trial_id)
 
     @override
     def save(self, checkpoint_path: str) -> None:

@@ -4,12 +4,14 @@ import contextlib
 import logging
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import ray
+from ray._private import worker  # Ray has no other switch for what `_quiet` keeps quiet
 
 from dermtune.config import UserError
 from dermtune.ledger import SweepFolder
@@ -35,20 +37,48 @@ class TunerError(UserError):
 @contextlib.contextmanager
 def connected(address: str | None) -> Iterator[None]:
     """Ray for the length of a sweep: one that this process has already, the one at `address`, or a local one."""
-    if ray.is_initialized():
-        yield
-        return
+    os.environ.update(ENVIRONMENT)
+    with _quiet():
+        if ray.is_initialized():
+            yield
+            return
+        _connect(address)
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+def _connect(address: str | None) -> None:
+    """Connect to the cluster at `address`, or start a local one. Raises TunerError where there is none."""
     where: dict[str, Any] = {"address": address}
     if address is None:
         where = {"address": "local", "include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
     try:
+        _knock(address)
         ray.init(**where, runtime_env=_runtime_env(), log_to_driver=False, logging_level=logging.ERROR)
-    except ConnectionError as error:
-        raise TunerError(f"--address must be a running Ray cluster, got {address!r}: {error}") from None
+    except (OSError, ValueError) as error:
+        why = " ".join(str(error).split())
+        raise TunerError(f"--address must be a running Ray cluster, got {address!r}: {why}") from None
+
+
+def _knock(address: str | None) -> None:
+    """Raises OSError where nothing listens at `host:port`: Ray itself would wait there for good."""
+    host, _, port = (address or "").rpartition(":")
+    if port.isdecimal():
+        socket.create_connection((host, int(port)), timeout=10).close()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Neither Tune's tracebacks nor Ray's paragraph for each worker that dies: the monitors are told, in a line."""
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    printing = worker.print_to_stdstream
+    worker.print_to_stdstream = lambda *_, **__: None
     try:
         yield
     finally:
-        ray.shutdown()
+        worker.print_to_stdstream = printing
 
 
 def _runtime_env() -> dict[str, Any]:

@@ -1,6 +1,9 @@
 """Tune's events in the monitors' words, and the monitor that keeps count."""
 
+import contextlib
+import logging
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ray import tune
@@ -11,47 +14,56 @@ from dermtune.ledger import SweepFolder
 from dermtune.monitors import Monitor, Monitors
 from dermtune.plan import Trial
 
+logger = logging.getLogger(__name__)
+
 CRASHES = 2
 """Times that a trial whose worker died is tried again; a node that was taken away does not count."""
 
 
 class Events(tune.Callback):
-    """Translates Tune's events into the monitors' words."""
+    """Translates Tune's events into the monitors' words, and records a death that the worker could not."""
 
-    def __init__(self, trials: Mapping[str, Trial], monitors: Monitors) -> None:
+    def __init__(self, trials: Mapping[str, Trial], folder: SweepFolder, monitors: Monitors) -> None:
         self._trials = trials
+        self._folder = folder
         self._monitors = monitors
 
     @override
-    def __getstate__(self) -> dict[str, Any]:
-        """Nothing: Tune pickles its callbacks for a restore of its own, and monitors hold threads and terminals."""
-        return {}
-
-    @override
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        self._monitors.started(self._trials[trial.config["trial_id"]])
+        self._monitors.started(self._ours(trial))
 
     @override
     def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any) -> None:
-        ours = self._trials[trial.config["trial_id"]]
         match result:
             case {"event": "epoch", "row": row}:
-                self._monitors.epoch(ours, row)
+                self._monitors.epoch(self._ours(trial), row)
             case {"event": "finished", "scores": scores}:
-                self._monitors.finished(ours, scores)
+                self._monitors.finished(self._ours(trial), scores)
             case {"event": "failed", "reason": reason}:
-                self._monitors.failed(ours, reason)
+                self._monitors.failed(self._ours(trial), reason)
+
+    @override
+    def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        logger.warning("%s lost its worker and goes on from its last checkpoint", self._ours(trial).title)
 
     @override
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        self._monitors.failed(
-            self._trials[trial.config["trial_id"]],
-            f"its worker died {CRASHES + 1} times; out of memory is the usual cause",
-        )
+        reason = f"its worker died {CRASHES + 1} times; out of memory is the usual cause"
+        ours = self._ours(trial)
+        with contextlib.suppress(OSError):  # an exception here would end the sweep
+            self._folder.trial(ours.trial_id).fail("failed", reason, Path(trial.error_file).read_text())
+        self._monitors.failed(ours, reason)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune writes its callbacks to disk; monitors, with their threads and terminals, live in this process."""
+        return {}
+
+    def _ours(self, trial: Any) -> Trial:
+        return self._trials[trial.config["trial_id"]]
 
 
 class Tally(Monitor):
-    """The monitor that counts, keeps the budget's books, and records a death that the worker could not."""
+    """The monitor that counts, and keeps the budget's books."""
 
     def __init__(self, folder: SweepFolder, budget: Budget, *, hours_per_second: float) -> None:
         self._folder = folder
@@ -70,15 +82,14 @@ class Tally(Monitor):
 
     @override
     def finished(self, trial: Trial, scores: Mapping[str, float]) -> None:
-        self.finished_ids.add(trial.trial_id)
-        self._settle(trial)
+        self._settle(trial, self.finished_ids)
 
     @override
     def failed(self, trial: Trial, reason: str) -> None:
-        self.failed_ids.add(trial.trial_id)
-        if self._folder.trial(trial.trial_id).failure() is None:
-            self._folder.trial(trial.trial_id).fail("failed", reason, "")
-        self._settle(trial)
+        self._settle(trial, self.failed_ids)
 
-    def _settle(self, trial: Trial) -> None:
-        self._budget.settle(self._folder.trial(trial.trial_id).seconds() * self._hours_per_second)
+    def _settle(self, trial: Trial, ids: set[str]) -> None:
+        """Once a trial: one that lost its worker after its report reports again."""
+        if trial.trial_id not in ids:
+            ids.add(trial.trial_id)
+            self._budget.settle(self._folder.trial(trial.trial_id).seconds() * self._hours_per_second)

@@ -1,5 +1,6 @@
 """What runs in a worker: one trial, from folder to folder."""
 
+import contextlib
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -48,7 +49,7 @@ def run_trial(config: Mapping[str, Any], job: Job) -> None:
     trial = job.trials[config["trial_id"]]
     folder = job.folder.trial(trial.trial_id)
     try:
-        scores = job.execute(
+        scores = _scores_of_sealed(folder) or job.execute(
             trial,
             job.place,
             folder,
@@ -59,7 +60,13 @@ def run_trial(config: Mapping[str, Any], job: Job) -> None:
         )
     except Exception as error:  # noqa: BLE001 - any error is this trial's result, and its alone
         reason = " ".join(str(error).split()) or type(error).__name__
-        folder.fail("diverged" if isinstance(error, Diverged) else "failed", reason, traceback.format_exc())
+        with contextlib.suppress(OSError):  # a full disk is a reason too, and is reported all the same
+            folder.fail("diverged" if isinstance(error, Diverged) else "failed", reason, traceback.format_exc())
         tune.report({"event": "failed", "reason": reason})
     else:
         tune.report({"event": "finished", "scores": dict(scores)})
+
+
+def _scores_of_sealed(folder: TrialFolder) -> Mapping[str, float]:
+    """Test scores of a trial whose worker died between its seal and its report; empty where nothing is sealed."""
+    return folder.manifest()["scores"]["test"] if folder.is_done() else {}
