@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from analysis.records import ClassScore, Report
-from analysis.report.drawing import ACCENT, WARM, Figure, Plot, empty_plot, svg_of, wrapped
+from analysis.report.drawing import ACCENT, INK, WARM, Figure, Plot, empty_plot, svg_of, wrapped
 from analysis.words import unit_of
 
 _STRONGEST = 0.5
@@ -112,7 +112,7 @@ def _draw(axes: Axes, row: int, column: int, cell: _Cell) -> None:
     axes.add_patch(
         Rectangle((column - 0.47, row - 0.46), 0.94, 0.92, facecolor=colour, alpha=opacity, edgecolor="none")
     )
-    axes.text(column, row, cell.text, ha="center", va="center_baseline", fontsize=7.5)
+    axes.text(column, row, cell.text, ha="center", va="center_baseline", fontsize=7.5, color=INK)
 
 
 def _said(arms: Sequence[str], classes: Sequence[ClassScore], cells: Sequence[Sequence[_Cell]]) -> str:

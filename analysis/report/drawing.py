@@ -130,5 +130,5 @@ def wrapped(arm: str) -> str:
 def beside_row(axes: Axes, row: int, value: str, words: str, colour: str = MUTED) -> None:
     """Write a value and, below it, some words at the right of a row."""
     place: Any = {"xycoords": axes.get_yaxis_transform(), "va": "center", "annotation_clip": False}
-    axes.annotate(value, (1.03, row - 0.17), weight="bold", **place)
+    axes.annotate(value, (1.03, row - 0.17), weight="bold", color=INK, **place)
     axes.annotate(words, (1.03, row + 0.19), color=colour, **place)

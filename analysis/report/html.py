@@ -37,6 +37,8 @@ class Row:
     p_adjusted: str
     verdict: str
     """The verdict's word for the style sheet; `baseline` for the baseline."""
+    sign: str
+    """The verdict's sign, so that colour never carries it alone."""
     said: str
     """Sign, verdict and label."""
     reason: str
@@ -80,6 +82,7 @@ def _row(arm: ArmSummary, comparison: Comparison | None, unit: Unit) -> Row:
         interval="",
         p_adjusted="",
         verdict="baseline",
+        sign="",
         said="baseline",
         reason="",
     )
@@ -91,6 +94,7 @@ def _row(arm: ArmSummary, comparison: Comparison | None, unit: Unit) -> Row:
         interval=unit.interval(comparison.ci_low_simultaneous, comparison.ci_high_simultaneous),
         p_adjusted=pvalue(comparison.p_adjusted),
         verdict=comparison.verdict,
+        sign=SIGNS[comparison.verdict],
         said=f"{SIGNS[comparison.verdict]} {verdict_words(comparison)}",
         reason=comparison.reason,
     )

@@ -1,0 +1,160 @@
+"""The door: `python -m analysis.significance PATH` judges every arm against the baseline."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+from rich.console import Console
+
+from analysis.comparison import DEFAULT_RUN_SD, compare
+from analysis.metrics import MetricError
+from analysis.records import Estimand, Report, Verdict
+from analysis.report import figures_of, print_report, render_html, render_json, render_markdown, write_text
+from analysis.sources import load_study
+from analysis.study import SourceError
+
+DESCRIPTION = """\
+Judge every arm of a study against its baseline: keep, reject or inconclusive,
+each with its reason and, where it is undecided, the seeds that would decide it.
+
+PATH is a sweep's folder (runs/focal_ls-laptop), or a CSV with the columns
+arm, seed, path that names prediction files made elsewhere; their format is
+in docs/predictions-format.md.
+"""
+
+EPILOG = r"""
+verdicts, from the interval that holds for all arms at once:
+  keep           it lies above 0; `practical` if all of it exceeds the margin,
+                 `at a cost` if a guard metric may fall by more than the margin
+  reject         a gain as large as the margin is ruled out; `worse` if all of
+                 it lies below 0, `equivalent` if it is within the margin
+  inconclusive   neither: the reason says what would decide it
+
+estimands, what the interval speaks for:
+  both           new seeds and new test images (default)
+  seeds          new seeds, on this very test set
+  images         these very checkpoints, on new test images
+
+examples:
+  python -m analysis.significance runs/focal_ls-laptop
+  python -m analysis.significance runs/focal_ls-laptop --metric recall:eczema
+  python -m analysis.significance old_runs.csv --baseline v1 --run-sd 0.006
+  python -m analysis.significance runs/focal_ls-laptop \
+      --require focal_gamma=2:keep
+
+exit codes: 0 judged, 1 a --require does not hold, 2 bad input.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requirement:
+    """An arm and the verdict that it must have."""
+
+    arm: str
+    verdict: Verdict
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command's exit code; its `--help` says what each means."""
+    asked = _parser().parse_args(argv)
+    try:
+        report = compare(
+            load_study(asked.path),
+            metric=asked.metric,
+            margin=asked.margin,
+            estimand=asked.estimand,
+            baseline=asked.baseline,
+            n_resamples=asked.resamples,
+            seed=asked.seed,
+            run_sd=asked.run_sd,
+        )
+        unmet = _unmet(report, asked.require)
+        _write(report, asked)
+    except (SourceError, MetricError) as error:
+        return _refuse(str(error))
+    except OSError as error:
+        return _refuse(f"{error.filename} must be a file that can be written, got: {error.strerror}")
+    print_report(report, Console())
+    for line in unmet:
+        Console(stderr=True).print(line, soft_wrap=True, markup=False, highlight=False)
+    return 1 if unmet else 0
+
+
+def _unmet(report: Report, required: Sequence[Requirement]) -> list[str]:
+    """One line a requirement that does not hold. Raises SourceError for an arm that is not compared."""
+    verdicts = {comparison.arm: comparison.verdict for comparison in report.comparisons}
+    for requirement in required:
+        if requirement.arm not in verdicts:
+            raise SourceError(f"--require must name one of the arms {', '.join(verdicts)}, got {requirement.arm!r}")
+    return [
+        f"--require {r.arm}:{r.verdict} does not hold: the verdict is {verdicts[r.arm]}"
+        for r in required
+        if verdicts[r.arm] != r.verdict
+    ]
+
+
+def _write(report: Report, asked: argparse.Namespace) -> None:
+    if asked.json:
+        write_text(asked.json, render_json(report))
+    if asked.html:
+        write_text(asked.html, render_html(report, figures_of(report)))
+    if asked.markdown:
+        write_text(asked.markdown, render_markdown(report))
+
+
+def _refuse(why: str) -> int:
+    Console(stderr=True).print(f"dermtune-significance: {why}", soft_wrap=True, markup=False, highlight=False)
+    return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="dermtune-significance",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("path", type=Path, metavar="PATH", help="a sweep's folder, or a CSV index of prediction files")
+    add("--baseline", metavar="ARM", help="default: what the sweep says, or the arm `baseline`")
+    add(
+        "--metric", metavar="NAME",
+        help="balanced_accuracy, top1, top3, macro_f1, recall:<class>, ece or nll; default: the sweep's, or "
+        "balanced_accuracy",
+    )  # fmt: skip
+    add("--margin", type=float, metavar="F", help="smallest difference that matters, a fraction; default 0.006")
+    add("--estimand", choices=get_args(Estimand), default="both", help="what the intervals speak for")
+    add("--resamples", type=int, default=10_000, metavar="N", help="replicates of the bootstrap; default 10000")
+    add("--seed", type=int, default=0, metavar="N", help="seed of its draws; default 0")
+    add(
+        "--run-sd", type=float, default=DEFAULT_RUN_SD, metavar="F",
+        help="run-to-run standard deviation to assume of an arm with one run; default 0.006",
+    )  # fmt: skip
+    add("--json", type=Path, metavar="F", help="write the report for programs; same input and seed, same bytes")
+    add("--html", type=Path, metavar="F", help="write it as one self-contained page")
+    add("--markdown", type=Path, metavar="F", help="write it as Markdown, for a pull request")
+    add(
+        "--require", type=_requirement, action="append", default=[], metavar="ARM:VERDICT",
+        help="exit 1 unless the arm has this verdict, for use in CI; may be given again",
+    )  # fmt: skip
+    return parser
+
+
+def _requirement(text: str) -> Requirement:
+    arm, _, verdict = text.rpartition(":")
+    for known in get_args(Verdict):
+        if arm and verdict == known:
+            return Requirement(arm=arm, verdict=known)
+    raise argparse.ArgumentTypeError(f"must be ARM:VERDICT, the verdict one of {_verdicts()}, got {text!r}")
+
+
+def _verdicts() -> str:
+    return ", ".join(get_args(Verdict))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
