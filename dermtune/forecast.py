@@ -1,6 +1,6 @@
 """What a sweep would take and what it could see, before anything is started."""
 
-import itertools
+import bisect
 import math
 import statistics
 from collections.abc import Mapping
@@ -89,19 +89,19 @@ def print_forecast(forecast: Forecast, console: Console) -> None:
     grid.add_row("metric", f"{metric_title(sweep.primary_metric)}, margin {_size(plan, sweep.margin)}")
     grid.add_row("time", _time(forecast))
     if forecast.usd_left is not None:
-        grid.add_row("cost", f"${forecast.usd_left:,.2f}")
+        grid.add_row("cost", f"${forecast.usd_left:,.2f} for {forecast.hours_left:,.1f} hours")
     if len(plan.arms) > 1:
         grid.add_row("can see", _sight(forecast))
     console.print(grid, highlight=False)
 
 
 def _time(forecast: Forecast) -> Text:
-    if forecast.seconds_per_trial is None or forecast.hours_left is None:
+    if forecast.seconds_per_trial is None:
         return Text("unknown until a first trial is done")
     if not forecast.n_missing:
         return Text(f"none: nothing is to run ({forecast.seconds_from})")
     each = f"{count(forecast.n_missing, 'trial')} of {duration(forecast.seconds_per_trial)}"
-    total = duration(forecast.hours_left * 3600)
+    total = duration(forecast.n_missing * forecast.seconds_per_trial)
     return Text(f"{total} in all, {each} ({forecast.seconds_from}), side by side where there is room")
 
 
@@ -149,14 +149,7 @@ def _smallest_delta(plan: Plan, n_seeds: int, run_sd: float) -> float:
 
 
 def _seeds_for(plan: Plan, run_sd: float) -> int | None:
-    """Seeds an arm that see the margin; the search doubles, then halves."""
-    margin = plan.sweep.margin
-    enough = next((n for n in _doubling() if _smallest_delta(plan, n, run_sd) <= margin), None)
-    if enough is None:
-        return None
-    candidates = range(enough // 2, enough + 1)
-    return next(n for n in candidates if _smallest_delta(plan, n, run_sd) <= margin)
-
-
-def _doubling() -> list[int]:
-    return list(itertools.takewhile(lambda n: n <= MOST_SEEDS, (2**k for k in range(1, 20))))
+    """The fewest seeds an arm that see the margin."""
+    candidates = range(2, MOST_SEEDS + 1)
+    n_blind = bisect.bisect(candidates, False, key=lambda n: _smallest_delta(plan, n, run_sd) <= plan.sweep.margin)
+    return candidates[n_blind] if n_blind < len(candidates) else None

@@ -12,7 +12,7 @@ from rich.text import Text
 from typing_extensions import override
 
 from analysis.words import count, metric_title, unit_of
-from dermtune.board import ArmSoFar, Board, State
+from dermtune.board import ArmSoFar, Board, Running, State
 from dermtune.monitors import Monitor
 from dermtune.plan import Trial
 
@@ -28,8 +28,9 @@ MOST_MARKS = 20
 """Beyond so many seeds an arm is counted, not dotted."""
 
 BAR_WIDTH = 44
-MEAN_WIDTH, EPOCH_WIDTH, LOSS_WIDTH = 19, 14, 10
-"""Of the columns beside the names; where there is too little room the names are cut."""
+NAME_WIDTH = 16
+"""Left to the arms' names at least: dots give way to a count, the names themselves are cut."""
+MEAN_WIDTH = 19
 MARGIN, GAP = 2, 3
 """Blank columns beside the view, and between two of its columns."""
 FIXED_LINES = 10
@@ -42,7 +43,7 @@ def shown(board: Board, console: Console) -> Iterator[Monitor]:
     if not console.is_terminal:
         yield _Lines(board, console)
         return
-    with Live(_View(board), console=console, refresh_per_second=2, transient=True):
+    with Live(View(board), console=console, refresh_per_second=2, transient=True):
         yield board
 
 
@@ -92,8 +93,8 @@ class _Lines(Monitor):
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-class _View:
-    """The board as it is drawn twice a second."""
+class View:
+    """The board as it is drawn twice a second: no line wider than the terminal, no more lines than it has."""
 
     def __init__(self, board: Board) -> None:
         self._board = board
@@ -103,22 +104,24 @@ class _View:
         n_running = min(len(board.running), max(1, room // 3))
         width = options.max_width - 2 * MARGIN
         arms, running = _arms(board, room - n_running, width), _running(board, n_running, width)
-        yield Padding(Group(_bar(board), _counts(board), Text(), arms, *running), (1, MARGIN))
+        yield Padding(Group(_bar(board, width), _counts(board), Text(), arms, *running), (1, MARGIN))
 
 
-def _bar(board: Board) -> Table:
-    grid = Table.grid(padding=(0, 2, 0, 0))
+def _bar(board: Board, width: int) -> Table:
+    """How much is done and how long the rest takes; the bar has what they leave of `width`."""
+    share = Text.assemble((f"{board.n_ended}", "bold"), f" of {count(board.n_trials, 'trial')}")
+    left = Text(_left(board), style="cyan")
     begun = sum(running.epochs_done / running.epochs for running in board.running)
     bar = ProgressBar(
         total=board.n_trials,
         completed=board.n_ended + begun,
-        width=BAR_WIDTH,
+        width=max(1, min(BAR_WIDTH, width - share.cell_len - left.cell_len - 2 * GAP)),
         style="bright_black",
         complete_style="cyan",
         finished_style="green",
     )
-    share = Text.assemble((f"{board.n_ended}", "bold"), f" of {count(board.n_trials, 'trial')}")
-    grid.add_row(bar, share, Text(_left(board), style="cyan"))
+    grid = Table.grid(padding=(0, GAP, 0, 0), pad_edge=False)
+    grid.add_row(bar, share, left)
     return grid
 
 
@@ -127,7 +130,7 @@ def _counts(board: Board) -> Text:
     failed = f"{len(board.reasons)} failed"
     pace = board.trials_per_minute
     speed = [f"{pace:.1f} trials a minute" if pace >= 1 else f"{60 * pace:.1f} trials an hour"] if pace else []
-    text = Text(" · ").join(Text(part) for part in [*parts, failed, *speed])
+    text = Text(" · ", no_wrap=True, overflow="ellipsis").join(Text(part) for part in [*parts, failed, *speed])
     text.stylize("dim")
     if board.reasons:
         text.highlight_words([failed], style="not dim bold red")
@@ -144,11 +147,12 @@ def _arms(board: Board, room: int, width: int) -> Table:
     metric = board.plan.sweep.primary_metric
     table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="dim")
     arms = board.arms()
-    marks = [_seeds(arm) for arm in arms]
+    most_marks = min(MOST_MARKS, (width - NAME_WIDTH - MEAN_WIDTH - 2 * GAP + 1) // 2)
+    marks = [_seeds(arm, most_marks) for arm in arms]
     seeds_width = max(mark.cell_len for mark in marks)
     table.add_column("arm", no_wrap=True, max_width=width - seeds_width - MEAN_WIDTH - 2 * GAP)
     table.add_column("seeds", no_wrap=True, min_width=seeds_width)
-    table.add_column(f"{metric_title(metric)},\ninterim mean", justify="right", no_wrap=True, min_width=MEAN_WIDTH)
+    table.add_column(f"{metric_title(metric)},\ninterim mean", justify="right", no_wrap=True, width=MEAN_WIDTH)
     shown_arms = arms if len(arms) <= room else arms[: max(1, room - 1)]
     for arm, mark in zip(shown_arms, marks, strict=False):
         mean = Text("–", style="dim") if arm.mean is None else Text(unit_of(metric).score(arm.mean))
@@ -158,8 +162,8 @@ def _arms(board: Board, room: int, width: int) -> Table:
     return table
 
 
-def _seeds(arm: ArmSoFar) -> Text:
-    if len(arm.states) > MOST_MARKS:
+def _seeds(arm: ArmSoFar, most_marks: int) -> Text:
+    if len(arm.states) > most_marks:
         return Text(f"{arm.states.count('done')} of {len(arm.states)}")
     return Text(" ").join(Text(*MARKS[state]) for state in arm.states)
 
@@ -168,13 +172,21 @@ def _running(board: Board, room: int, width: int) -> list[Text | Table]:
     """The trials that train now, each with its epoch."""
     if not board.running:
         return []
-    grid = Table.grid(padding=(0, GAP, 0, 0))
-    grid.add_column(no_wrap=True, max_width=width - EPOCH_WIDTH - LOSS_WIDTH - 3 * GAP)
-    grid.add_column(no_wrap=True)
-    grid.add_column(no_wrap=True)
-    for running in board.running[:room]:
-        loss = "" if running.loss is None else f"loss {running.loss:.3f}"
-        epoch = f"epoch {running.epochs_done} of {running.epochs}" if running.epochs_done else "first epoch"
-        grid.add_row(Text.assemble(("◐ ", "cyan"), running.trial.title), Text(epoch), Text(loss, style="dim"))
+    shown_trials = board.running[:room]
+    figures = [_figures(running) for running in shown_trials]
+    name_width = width - sum(max(map(len, column)) + GAP for column in zip(*figures, strict=True))
+    grid = Table.grid(padding=(0, GAP, 0, 0), pad_edge=False)
+    grid.add_column(no_wrap=True, max_width=name_width)
+    for style in ("", "", "dim"):
+        grid.add_column(no_wrap=True, style=style)
+    for running, row in zip(shown_trials, figures, strict=True):
+        grid.add_row(Text.assemble(("◐ ", "cyan"), running.trial.arm), *row)
     more = len(board.running) - room
     return [Text(), grid, *([Text(f"  and {more} more", style="dim")] if more > 0 else [])]
+
+
+def _figures(running: Running) -> tuple[str, str, str]:
+    """Seed, epoch and loss."""
+    epoch = f"epoch {running.epochs_done} of {running.epochs}" if running.epochs_done else "first epoch"
+    loss = "" if running.loss is None else f"loss {running.loss:.3f}"
+    return f"seed {running.trial.seed}", epoch, loss

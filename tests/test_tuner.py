@@ -15,7 +15,8 @@ from dermtune.monitors import Monitor
 from dermtune.tuner.cluster import connected
 from dermtune.tuner.events import CRASHES
 from tests import tuner_workers as workers
-from tests.tuner_workers import PLACE, Diary, Fake, planned
+from tests.plans import planned
+from tests.tuner_workers import PLACE, Diary, Fake
 
 
 class Heard(Monitor):

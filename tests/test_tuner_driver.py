@@ -16,7 +16,8 @@ from dermtune import tuner
 from dermtune.ending import Ending
 from dermtune.ledger import SweepFolder
 from tests import tuner_workers as workers
-from tests.tuner_workers import PLACE, Diary, Fake, planned
+from tests.plans import planned
+from tests.tuner_workers import PLACE, Diary, Fake
 
 ROOT = Path(__file__).parents[1]
 LONG_EPOCH = 60.0

@@ -7,7 +7,8 @@ from dermtune import tuner
 from dermtune.ending import Ending
 from dermtune.ledger import SweepFolder
 from dermtune.monitors import Monitor
-from tests.tuner_workers import PLACE, Diary, Fake, planned
+from tests.plans import planned
+from tests.tuner_workers import PLACE, Diary, Fake
 
 
 @pytest.fixture(scope="module")

@@ -14,15 +14,12 @@ from typing import Any
 import ray
 
 from dermtune import tuner
-from dermtune.config import Config, DataConfig, ModelConfig, TrainingConfig
 from dermtune.data.place import Place
 from dermtune.ledger import Diverged, TrialFolder
-from dermtune.plan import Plan, Sweep, Trial, plan
+from dermtune.plan import Trial
+from tests.plans import EPOCHS
 
 PLACE = Place(data_dir=Path("no-data"), cache_dir=Path("no-cache"))
-
-EPOCHS = 2
-"""Of a trial, where nothing else is said."""
 
 Mishap = Callable[[int, int], None]
 """Called with the numbers of attempt and epoch, from 1, before an epoch is kept, and once after the seal."""
@@ -141,16 +138,6 @@ def die_once(attempt: int, epoch: int) -> None:
 def die_sealed(attempt: int, epoch: int) -> None:
     if epoch == EPOCHS + 1:
         die(attempt, epoch)
-
-
-def planned(*, n_arms: int = 2, n_seeds: int = 2, epochs: int = EPOCHS) -> Plan:
-    """The plan of a sweep over the focal loss, of `n_arms` x `n_seeds` trials."""
-    gammas = tuple(map(float, range(n_arms)))
-    config = Config(
-        data=DataConfig(), model=ModelConfig(architecture="siglip"), training=TrainingConfig(epochs=epochs)
-    )
-    sweep = Sweep(name="focal", grid={"focal_gamma": gammas}, baseline={"focal_gamma": 0.0}, seeds=range(n_seeds))
-    return plan(sweep, config, recipe="laptop", fingerprints={"data": "abc"})
 
 
 def drive(arguments: str) -> None:
