@@ -79,9 +79,9 @@ def compare(
     asked = study.question
     question = replace(
         asked,
-        primary_metric=metric or asked.primary_metric,
+        primary_metric=asked.primary_metric if metric is None else metric,
         margin=asked.margin if margin is None else margin,
-        baseline=baseline or asked.baseline,
+        baseline=asked.baseline if baseline is None else baseline,
     )
     study = replace(study, question=question)
     draws = Draws(n_resamples=n_resamples, seed=seed)
@@ -109,9 +109,13 @@ def compare(
 
 
 def _design(study: Study, *, estimand: Estimand, run_sd: float, draws: Draws) -> _Design:
+    for name, value in (("margin", study.question.margin), ("run_sd", run_sd)):
+        _require(math.isfinite(value), name, "be finite", value)
     _require(study.question.margin >= 0, "margin", "be >= 0", study.question.margin)
     _require(run_sd > 0, "run_sd", "be > 0", run_sd)
+    _require(draws.seed >= 0, "seed", "be >= 0", draws.seed)
     _require(draws.n_resamples >= 100, "resamples", "be at least 100", draws.n_resamples)
+    _require(draws.n_resamples <= 1_000_000, "resamples", "be at most 1,000,000", draws.n_resamples)
     n_groups = len(np.unique(study.group_id))
     _require(n_groups > 1, "the test set", "have at least two groups of images to draw from", n_groups)
     names = [arm.name for arm in study.arms]

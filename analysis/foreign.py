@@ -100,7 +100,7 @@ def _read_native(entry: _Entry) -> Tested:
 
 def _read_foreign(entry: _Entry) -> Tested:
     path = entry.path
-    table = _read_csv(path) if path.suffix.lower() == ".csv" else pq.read_table(path).to_pandas()
+    table = _read_csv(path) if path.suffix.lower() == ".csv" else _read_parquet(path)
     for column in ("sample_id", "label"):
         if column not in table.columns:
             raise SourceError(
@@ -161,6 +161,14 @@ def _read_csv(path: Path) -> pd.DataFrame:
         return pd.read_csv(path, dtype=str, keep_default_na=False)
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise SourceError(f"{path}: must be a readable CSV: {error}") from None
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    try:
+        table: pd.DataFrame = pq.read_table(path).to_pandas()
+    except (pa.ArrowInvalid, OSError) as error:
+        raise SourceError(f"{path}: must be a readable Parquet or CSV file: {error}") from None
+    return table
 
 
 def _strings(table: pd.DataFrame, column: str, path: Path) -> Strings:

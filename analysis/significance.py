@@ -5,9 +5,10 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import NoReturn, get_args
 
 from rich.console import Console
+from typing_extensions import override
 
 from analysis.comparison import DEFAULT_RUN_SD, compare
 from analysis.metrics import MetricError
@@ -76,7 +77,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (SourceError, MetricError) as error:
         return _refuse(str(error))
     except OSError as error:
-        return _refuse(f"{error.filename} must be a file that can be written, got: {error.strerror}")
+        file = error.filename2 or error.filename  # the first is the neighbour that was to be renamed
+        return _refuse(f"{file} must be a file that can be written, got: {error.strerror}")
     print_report(report, Console())
     for line in unmet:
         Console(stderr=True).print(line, soft_wrap=True, markup=False, highlight=False)
@@ -106,12 +108,20 @@ def _write(report: Report, asked: argparse.Namespace) -> None:
 
 
 def _refuse(why: str) -> int:
-    Console(stderr=True).print(f"dermtune-significance: {why}", soft_wrap=True, markup=False, highlight=False)
+    sys.stderr.write(f"dermtune-significance: {' '.join(why.splitlines())}\n")
     return 2
 
 
+class _Parser(argparse.ArgumentParser):
+    """Answers bad arguments as all bad input is answered: in one line."""
+
+    @override
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; --help says more\n")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="dermtune-significance",
         description=DESCRIPTION,
         epilog=EPILOG,
@@ -134,14 +144,20 @@ def _parser() -> argparse.ArgumentParser:
         "--run-sd", type=float, default=DEFAULT_RUN_SD, metavar="F",
         help="run-to-run standard deviation to assume of an arm with one run; default 0.006",
     )  # fmt: skip
-    add("--json", type=Path, metavar="F", help="write the report for programs; same input and seed, same bytes")
-    add("--html", type=Path, metavar="F", help="write it as one self-contained page")
-    add("--markdown", type=Path, metavar="F", help="write it as Markdown, for a pull request")
+    add("--json", type=_file, metavar="F", help="write the report for programs; same input and seed, same bytes")
+    add("--html", type=_file, metavar="F", help="write it as one self-contained page")
+    add("--markdown", type=_file, metavar="F", help="write it as Markdown, for a pull request")
     add(
         "--require", type=_requirement, action="append", default=[], metavar="ARM:VERDICT",
         help="exit 1 unless the arm has this verdict, for use in CI; may be given again",
     )  # fmt: skip
     return parser
+
+
+def _file(text: str) -> Path:
+    if not Path(text).name:
+        raise argparse.ArgumentTypeError(f"must name a file, got {text!r}")
+    return Path(text)
 
 
 def _requirement(text: str) -> Requirement:

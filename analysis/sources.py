@@ -63,11 +63,11 @@ def _question(asked: Mapping[str, Any]) -> Question:
     if asked["format"] != FORMAT:
         raise ValueError(f"format {asked['format']!r}")
     return Question(
-        name=asked["sweep"],
+        name=str(asked["sweep"]),
         sentence=asked.get("question", ""),
         baseline=asked["baseline"],
         arms={arm["arm"]: arm["levers"] for arm in asked["arms"]},
-        primary_metric=asked["primary_metric"],
+        primary_metric=str(asked["primary_metric"]),
         guard_metrics=tuple(asked["guard_metrics"]),
         margin=float(asked["margin"]),
     )
@@ -120,7 +120,8 @@ def _tested(trial: _Trial | SetAside) -> Tested | SetAside:
 
 def _read_sealed(trial: _Trial) -> Predictions:
     path = trial.predictions
-    sealed = trial.manifest.get("files", {}).get(path.name)
+    files = trial.manifest.get("files")
+    sealed = files.get(path.name) if isinstance(files, dict) else None
     if not path.is_file():
         raise SourceError(f"{path} is gone")
     with path.open("rb") as file:

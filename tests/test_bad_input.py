@@ -1,4 +1,4 @@
-"""What bad input gets at either door: one line that names it, where it is and how much of it, and nothing begun."""
+"""What bad input gets from a sweep: one line that names it, where it is and how much of it, and nothing begun."""
 
 import csv
 import sys

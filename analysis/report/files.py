@@ -45,8 +45,11 @@ def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all; missing folders are made. Raises OSError where it cannot be."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _files(folder: Path) -> ReportFiles:
