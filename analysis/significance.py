@@ -90,7 +90,8 @@ def _unmet(report: Report, required: Sequence[Requirement]) -> list[str]:
     verdicts = {comparison.arm: comparison.verdict for comparison in report.comparisons}
     for requirement in required:
         if requirement.arm not in verdicts:
-            raise SourceError(f"--require must name one of the arms {', '.join(verdicts)}, got {requirement.arm!r}")
+            known = ", ".join(verdicts) or "compared, of which there is none"
+            raise SourceError(f"--require must name one of the arms {known}, got {requirement.arm!r}")
     return [
         f"--require {r.arm}:{r.verdict} does not hold: the verdict is {verdicts[r.arm]}"
         for r in required
@@ -136,7 +137,12 @@ def _parser() -> argparse.ArgumentParser:
         help="balanced_accuracy, top1, top3, macro_f1, recall:<class>, ece or nll; default: the sweep's, or "
         "balanced_accuracy",
     )  # fmt: skip
-    add("--margin", type=float, metavar="F", help="smallest difference that matters, a fraction; default 0.006")
+    add(
+        "--margin",
+        type=float,
+        metavar="F",
+        help="smallest difference that matters, a fraction; default: the sweep's, or 0.006",
+    )
     add("--estimand", choices=get_args(Estimand), default="both", help="what the intervals speak for")
     add("--resamples", type=int, default=10_000, metavar="N", help="replicates of the bootstrap; default 10000")
     add("--seed", type=int, default=0, metavar="N", help="seed of its draws; default 0")

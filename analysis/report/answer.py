@@ -56,12 +56,15 @@ def _undecided(report: Report, undecided: Sequence[Comparison]) -> str:
     if not undecided:
         return ""
     unit = unit_of(report.metric)
+    ways = {_way_out(comparison) for comparison in undecided}
+    if len(ways) == 1:
+        return f"Undecided: {listed([_with_delta(c, unit) for c in undecided])}; {ways.pop()}."
     return f"Undecided: {listed([f'{c.arm} ({unit.said(c.delta)}; {_way_out(c)})' for c in undecided])}."
 
 
 def _way_out(comparison: Comparison) -> str:
     if comparison.seeds_needed is None:
-        return "more seeds cannot decide it"
+        return "more seeds will hardly decide it"
     return f"{comparison.seeds_needed} seeds an arm would decide it at this delta"
 
 

@@ -8,13 +8,17 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from analysis.records import ClassScore, Report
-from analysis.report.drawing import ACCENT, INK, WARM, Figure, Plot, empty_plot, svg_of, wrapped
+from analysis.report.drawing import ACCENT, INK, WARM, WIDTH, Figure, Plot, empty_plot, svg_of, wrapped
 from analysis.words import unit_of
 
 _STRONGEST = 0.5
 """Opacity of the fullest colour: ink stays readable on it, in the light and in the dark."""
 _CELL = 0.32
 """Height of a cell, inches."""
+_WIDEST = 1.1
+"""Width of a cell where there is room, inches."""
+_RIGHT = 0.85
+"""Room for the last column's slanted name, inches."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,10 +88,13 @@ def _grain(rarest: ClassScore) -> str:
 
 def _heat_map(arms: Sequence[str], classes: Sequence[ClassScore], cells: Sequence[Sequence[_Cell]]) -> Plot:
     names = [f"{k.name}  {k.n_images:,}" for k in classes]
+    labels = [wrapped(arm) for arm in arms]
     left = 0.25 + 0.072 * max(map(len, names))
-    lines = [line for arm in arms for line in wrapped(arm).split("\n")]
-    top = 0.35 + 0.056 * max(map(len, lines))
-    plot = empty_plot(top + 0.1 + _CELL * len(classes), left=left, right=0.75, top=top, bottom=0.1)
+    top = 0.3 + 0.045 * max(len(line) for lines in labels for line in lines)
+    column = 0.12 + 0.18 * max(2, *map(len, labels))
+    size = (max(WIDTH, left + column * len(arms) + _RIGHT), top + 0.1 + _CELL * len(classes))
+    right = max(_RIGHT, size[0] - left - _WIDEST * len(arms))
+    plot = empty_plot(size, left=left, right=right, top=top, bottom=0.1)
     _label(plot.axes, arms, names)
     for row, line in enumerate(cells):
         for column, cell in enumerate(line):
@@ -99,7 +106,7 @@ def _label(axes: Axes, arms: Sequence[str], names: Sequence[str]) -> None:
     axes.set_xlim(-0.5, len(arms) - 0.5)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set_yticks(range(len(names)), list(names))
-    axes.set_xticks(range(len(arms)), [wrapped(arm) for arm in arms])
+    axes.set_xticks(range(len(arms)), ["\n".join(wrapped(arm)) for arm in arms])
     axes.tick_params(axis="x", top=False, bottom=False, labeltop=True, labelbottom=False, pad=2)
     axes.spines["bottom"].set_visible(False)
     for label in axes.get_xticklabels():

@@ -3,8 +3,10 @@
 import io
 import re
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from html import escape
+from textwrap import wrap
 from typing import Any
 
 import matplotlib as mpl
@@ -34,13 +36,16 @@ COLOURS: dict[Verdict, str] = {"keep": ACCENT, "reject": WARM, "inconclusive": M
 MARKERS: dict[Verdict, str] = {"keep": "o", "reject": "X", "inconclusive": "D"}
 
 WIDTH = 7.6
-"""Inches; the page shows a figure at this width times 1.3."""
-ROW = 0.46
-"""Height of an arm's row, inches."""
+"""Inches, of all figures but the heat maps that need more."""
+_LEGIBLE, _AMPLE = 0.075, 0.106
+"""Rem of page for a point of figure: less cannot be read, more is not needed."""
+_LONGEST_LINE = 30
+"""Characters of an arm's name in one line."""
 
 _STYLE: Any = {
     "font.family": "DejaVu Sans",
     "font.size": 8.5,
+    "text.parse_math": False,
     "text.color": INK,
     "axes.labelcolor": MUTED,
     "axes.edgecolor": RULE,
@@ -72,15 +77,15 @@ class Figure:
     """A whole SVG document in the light colours."""
 
     def inline(self) -> str:
-        """The SVG element for a page: its colours are the page's variables, its ids its own."""
-        svg = self.svg[self.svg.index("<svg") :]
-        svg = re.sub(
-            r'^<svg([^>]*?) width="[^"]*"', r"<svg\1", re.sub(r'^<svg([^>]*?) height="[^"]*"', r"<svg\1", svg)
-        )
-        svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{self.name}-", svg)
+        """The SVG element for a page: as wide as the page gives, the page's colours, ids of its own."""
+        head, _, body = self.svg.partition("</title>")
+        body = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{self.name}-", body)
         for colour, variable in _VARIABLES.items():
-            svg = svg.replace(colour, f"var({variable})")
-        return svg.replace("<svg", '<svg role="img"', 1)
+            body = body.replace(colour, f"var({variable})")
+        width, box = re.findall(r'width="([\d.]+)pt"|viewBox="([^"]*)"', head)
+        size = float(width[0])
+        style = f"min-width: {_LEGIBLE * size:.1f}rem; max-width: {_AMPLE * size:.1f}rem"
+        return f'<svg role="img" aria-label="{escape(self.alt)}" viewBox="{box[1]}" style="{style}">{body}'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,42 +98,46 @@ class Plot:
 
 def rows_plot(arms: Sequence[str], *, right: float) -> Plot:
     """Axes with one row an arm, the first on top, its name at the left; `right` inches stay free for words."""
-    labels = [wrapped(arm) for arm in arms]
-    left = 0.3 + 0.073 * max(len(line) for label in labels for line in label.split("\n"))
-    height = ROW * len(arms) + 0.75
-    plot = empty_plot(height, left=left, right=right, top=0.15, bottom=0.6)
+    names = [wrapped(arm) for arm in arms]
+    left = 0.3 + 0.073 * max(len(line) for lines in names for line in lines)
+    row = 0.12 + 0.17 * max(2, *map(len, names))
+    plot = empty_plot((WIDTH, row * len(arms) + 0.6), left=left, right=right, top=0.1, bottom=0.5)
     plot.axes.set_ylim(len(arms) - 0.4, -0.6)
-    plot.axes.set_yticks(range(len(arms)), labels)
+    plot.axes.set_yticks(range(len(arms)), ["\n".join(lines) for lines in names])
     plot.axes.tick_params(axis="y", pad=8)
     return plot
 
 
-def empty_plot(height: float, *, left: float, right: float, top: float, bottom: float) -> Plot:
-    """Axes on a canvas of the common width; all in inches."""
-    with mpl.rc_context(_STYLE):
-        canvas = Canvas(figsize=(WIDTH, height))
-        inside = (left / WIDTH, bottom / height, 1 - (left + right) / WIDTH, 1 - (top + bottom) / height)
-        return Plot(canvas=canvas, axes=canvas.add_axes(inside))
+def empty_plot(size: tuple[float, float], *, left: float, right: float, top: float, bottom: float) -> Plot:
+    """Axes on a canvas of this width and height; all in inches."""
+    width, height = size
+    canvas = Canvas(figsize=size)
+    inside = (left / width, bottom / height, 1 - (left + right) / width, 1 - (top + bottom) / height)
+    return Plot(canvas=canvas, axes=canvas.add_axes(inside))
+
+
+def styled() -> AbstractContextManager[None]:
+    """The look that all figures are drawn in: names are never formulas, text stays text."""
+    return mpl.rc_context(_STYLE)
 
 
 def svg_of(plot: Plot, alt: str) -> str:
     """The canvas as SVG: no date, no program's name, ids that depend on the drawing alone, text as text."""
     buffer = io.StringIO()
     silent = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    with mpl.rc_context(_STYLE):
-        plot.canvas.savefig(buffer, format="svg", facecolor=PAPER, metadata=silent)
-    svg = buffer.getvalue()
+    plot.canvas.savefig(buffer, format="svg", facecolor=PAPER, metadata=silent)
+    svg = buffer.getvalue().replace("'DejaVu Sans'", "'DejaVu Sans', Verdana, sans-serif")
     at = svg.index(">", svg.index("<svg")) + 1
     return f"{svg[:at]}\n <title>{escape(alt)}</title>{svg[at:]}"
 
 
-def wrapped(arm: str) -> str:
-    """The arm's name, a line for each lever."""
-    return arm.replace("+", "\n+ ")
+def wrapped(arm: str) -> list[str]:
+    """The arm's name in lines, a new one for each lever."""
+    return [line for part in arm.replace("+", "\n+ ").split("\n") for line in wrap(part, _LONGEST_LINE)] or [arm]
 
 
 def beside_row(axes: Axes, row: int, value: str, words: str, colour: str = MUTED) -> None:
     """Write a value and, below it, some words at the right of a row."""
-    place: Any = {"xycoords": axes.get_yaxis_transform(), "va": "center", "annotation_clip": False}
+    place: Any = {"xycoords": axes.get_yaxis_transform(), "va": "center", "annotation_clip": False, "fontsize": 9}
     axes.annotate(value, (1.03, row - 0.17), weight="bold", color=INK, **place)
     axes.annotate(words, (1.03, row + 0.19), color=colour, **place)

@@ -2,12 +2,13 @@
 
 from analysis.records import Report
 from analysis.report.classes import over_prediction, recall_deltas
-from analysis.report.drawing import Figure
+from analysis.report.drawing import Figure, styled
 from analysis.report.forest import forest
 from analysis.report.seeds import seeds
 
 
 def figures_of(report: Report) -> tuple[Figure, ...]:
     """The figures that the report can fill: a report of one arm alone compares nothing."""
-    drawn = (forest(report), seeds(report), recall_deltas(report), over_prediction(report))
+    with styled():
+        drawn = (forest(report), seeds(report), recall_deltas(report), over_prediction(report))
     return tuple(figure for figure in drawn if figure is not None)

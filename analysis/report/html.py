@@ -1,5 +1,6 @@
 """The report as one self-contained page: the answer, the verdicts, the figures, how it was made."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -27,8 +28,7 @@ from analysis.words import (
 class Row:
     """One arm in the verdict table, every cell as it is printed."""
 
-    name: Markup
-    """The arm's name, which may break before each further lever."""
+    name: str
     n_seeds: int
     mean: str
     sd: str
@@ -63,7 +63,13 @@ def render_html(report: Report, figures: Sequence[Figure]) -> str:
         remarks=remarks(report),
         provenance=provenance_rows(report.provenance),
         inline=lambda figure: Markup(figure.inline()),
+        breakable=_breakable,
     )
+
+
+def _breakable(text: str) -> Markup:
+    """The text, in which an arm's name may break before each further lever; a signed number may not."""
+    return Markup("<wbr>").join(re.split(r"(?<=\w)(?=\+)", text))
 
 
 def _rows(report: Report) -> list[Row]:
@@ -74,7 +80,7 @@ def _rows(report: Report) -> list[Row]:
 
 def _row(arm: ArmSummary, comparison: Comparison | None, unit: Unit) -> Row:
     alone = Row(
-        name=Markup("<wbr>+").join(arm.arm.split("+")),
+        name=arm.arm,
         n_seeds=arm.n_seeds,
         mean=unit.score(arm.mean),
         sd="–" if arm.sd is None else unit.score(arm.sd),

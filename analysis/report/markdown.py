@@ -40,17 +40,11 @@ def _arms(report: Report) -> str:
     unit = unit_of(report.metric)
     compared = {comparison.arm: comparison for comparison in report.comparisons}
     title = metric_title(report.metric)
-    head = [
-        "arm",
-        "seeds",
-        title,
-        "sd",
-        f"delta{unit.symbol and ','}{unit.symbol}",
-        "95% interval",
-        "p adj.",
-        "verdict",
-    ]
-    return _table(head, "lrrrrrrl", (_arm(arm, compared.get(arm.arm), unit) for arm in report.arms))
+    delta = f"delta{unit.symbol and ','}{unit.symbol}"
+    head = ["arm", "seeds", title, "sd", delta, "95% interval", "p adj.", "verdict"]
+    shown = len(head) if compared else head.index(delta)
+    rows = (_arm(arm, compared.get(arm.arm), unit)[:shown] for arm in report.arms)
+    return _table(head[:shown], "lrrrrrrl"[:shown], rows)
 
 
 def _arm(arm: ArmSummary, comparison: Comparison | None, unit: Unit) -> list[str]:

@@ -55,15 +55,20 @@ def _table(report: Report, width: int) -> Table:
     table.add_column("arm", overflow="fold", max_width=28)
     table.add_column("seeds", justify="right")
     table.add_column(Text("mean\nsd"), justify="right", no_wrap=True)
+    if report.comparisons:
+        _add_compared(table, unit, scale)
+    compared = {comparison.arm: comparison for comparison in report.comparisons}
+    for arm in report.arms:
+        table.add_row(*_row(arm, compared.get(arm.arm), unit, scale)[: len(table.columns)])
+    return table
+
+
+def _add_compared(table: Table, unit: Unit, scale: Scale | None) -> None:
     table.add_column(Text(f"delta{unit.symbol and ','}{unit.symbol}\n95% interval"), no_wrap=True)
     if scale is not None:
         table.add_column(ruler(scale, unit), no_wrap=True)
     table.add_column(Text("p\nadj."), justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
-    compared = {comparison.arm: comparison for comparison in report.comparisons}
-    for arm in report.arms:
-        table.add_row(*_row(arm, compared.get(arm.arm), unit, scale))
-    return table
 
 
 def _scale(report: Report, room: int) -> Scale | None:
