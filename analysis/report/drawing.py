@@ -82,10 +82,10 @@ class Figure:
         body = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{self.name}-", body)
         for colour, variable in _VARIABLES.items():
             body = body.replace(colour, f"var({variable})")
-        width, box = re.findall(r'width="([\d.]+)pt"|viewBox="([^"]*)"', head)
-        size = float(width[0])
-        style = f"min-width: {_LEGIBLE * size:.1f}rem; max-width: {_AMPLE * size:.1f}rem"
-        return f'<svg role="img" aria-label="{escape(self.alt)}" viewBox="{box[1]}" style="{style}">{body}'
+        (box,) = re.findall(r'viewBox="([^"]*)"', head)
+        width = float(box.split()[2])
+        style = f"min-width: {_LEGIBLE * width:.1f}rem; max-width: {_AMPLE * width:.1f}rem"
+        return f'<svg role="img" aria-label="{escape(self.alt)}" viewBox="{box}" style="{style}">{body}'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

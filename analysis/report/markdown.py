@@ -1,5 +1,6 @@
 """The report as Markdown: a comment on a pull request, the description of a run."""
 
+import re
 from collections.abc import Iterable, Sequence
 
 from analysis.records import ArmSummary, Comparison, Report
@@ -22,8 +23,8 @@ def render_markdown(report: Report) -> str:
     """The answer, the verdicts with their reasons, the classes, what is missing, how it was made."""
     blocks = [
         f"# {report.name}",
-        f"_{report.question}_" if report.question else "",
-        "\n".join(f"- {sentence}" for sentence in answer(report)),
+        f"_{_plain(report.question)}_" if report.question else "",
+        "\n".join(f"- {_plain(sentence)}" for sentence in answer(report)),
         "## Verdicts" if report.comparisons else "## Runs",
         _arms(report),
         _legend(report),
@@ -66,16 +67,16 @@ def _legend(report: Report) -> str:
 
 
 def _reasons(report: Report) -> str:
-    return "\n".join(f"- {SIGNS[c.verdict]} `{c.arm}`: {c.reason}" for c in report.comparisons)
+    return "\n".join(f"- {SIGNS[c.verdict]} `{c.arm}`: {_plain(c.reason)}" for c in report.comparisons)
 
 
 def _classes(report: Report) -> str:
     """The baseline's recall in percent, and what each arm adds in points; the most test images first."""
     points = unit_of("recall")
-    head = ["class", "images", report.arms[0].arm, *(f"`{comparison.arm}`" for comparison in report.comparisons)]
+    head = ["class", "images", f"`{report.arms[0].arm}`", *(f"`{comparison.arm}`" for comparison in report.comparisons)]
     rows = (
         [
-            score.name,
+            _plain(score.name),
             f"{score.n_images:,}",
             points.score(score.recall),
             *(points.delta(comparison.class_deltas[score.name]) for comparison in report.comparisons),
@@ -86,7 +87,7 @@ def _classes(report: Report) -> str:
 
 
 def _remarks(report: Report) -> str:
-    lines = "\n".join(f"- {'**problem**' if r.problem else r.where}: {r.text}" for r in remarks(report))
+    lines = "\n".join(f"- {'**problem**' if r.problem else _plain(r.where)}: {_plain(r.text)}" for r in remarks(report))
     return lines and f"## To be known\n\n{lines}"
 
 
@@ -98,6 +99,11 @@ def _provenance(report: Report) -> str:
 def _table(head: Sequence[str], alignment: str, rows: Iterable[Sequence[str]]) -> str:
     rule = ["--:" if side == "r" else ":--" for side in alignment]
     return "\n".join(f"| {' | '.join(_cell(cell) for cell in row)} |" for row in (head, rule, *rows))
+
+
+def _plain(text: str) -> str:
+    """The text with what Markdown would read as markup escaped; an underscore within a word is none."""
+    return re.sub(r"([\\`*<&\[$])", r"\\\1", text)
 
 
 def _cell(text: str) -> str:

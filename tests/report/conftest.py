@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from analysis.records import ArmSummary, ClassScore, Comparison, GuardResult, Report
+from analysis.report import figures_of, render_html
 
 CLASSES = ("melanocytic nevus", "melanoma", "benign keratosis", "basal cell carcinoma", "dermatofibroma")
 SIZES = (1006, 167, 165, 77, 17)
@@ -24,7 +25,7 @@ CASES = (
 SEEDS = (0, 1, 2, 3, 4)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def report():
     rng = np.random.default_rng(0)
     baseline = _arm("baseline", (0.0, 0.0), 0.6633, rng)
@@ -55,7 +56,7 @@ def report():
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def alone(report):
     """The same baseline, nothing compared with it."""
     return replace(report, arms=report.arms[:1], comparisons=(), problems=())
@@ -137,3 +138,57 @@ def _comparison(case, rng):
         class_deltas={c: float(d) for c, d in zip(CLASSES, rng.normal(delta, 0.03, len(CLASSES)), strict=True)},
         notes=("images of one lesion are resampled together",),
     )
+
+
+@pytest.fixture(scope="session")
+def wide(report):
+    """Eighteen arms of three levers and twenty classes, names as long as they come."""
+    rng = np.random.default_rng(1)
+    names = [
+        f"focal_gamma={gamma}+label_smoothing={smoothing}+sampler_power={power}"
+        for gamma in (0, 1, 2)
+        for smoothing in (0, 0.1)
+        for power in (0, 0.5, 1)
+    ][1:]
+    classes = tuple(f"{adjective} contact eczema of the {site}" for adjective in _ADJECTIVES for site in _SITES)
+    scores = tuple(
+        ClassScore(name=c, n_images=5000 >> i, recall=0.5, over_prediction=float(rng.uniform(0, 9)))
+        for i, c in enumerate(classes)
+    )
+    deltas = {c: float(d) for c, d in zip(classes, rng.normal(0, 0.3, len(classes)), strict=True)}
+    sources = [report.comparisons[i % len(CASES)] for i in range(len(names))]
+    return replace(
+        report,
+        class_names=classes,
+        arms=tuple(
+            replace(report.arms[i % 8], arm=name, classes=scores) for i, name in enumerate(["baseline", *names])
+        ),
+        comparisons=tuple(replace(c, arm=n, class_deltas=deltas) for c, n in zip(sources, names, strict=True)),
+    )
+
+
+_ADJECTIVES = ("allergic", "irritant", "chronic", "acute")
+_SITES = ("hand", "foot", "scalp")
+
+
+@pytest.fixture(scope="session")
+def awkward(report):
+    """Names that mean something to Markdown, HTML, rich or TeX."""
+    names = {"focal_gamma=1": "[red]a|b[/]", "focal_gamma=2": "<b>&amp;$x_1$ $", "focal_gamma=3": "x" * 90}
+    return replace(
+        report,
+        arms=tuple(replace(arm, arm=names.get(arm.arm, arm.arm)) for arm in report.arms),
+        comparisons=tuple(replace(c, arm=names.get(c.arm, c.arm)) for c in report.comparisons),
+    )
+
+
+@pytest.fixture(scope="session")
+def figures(report):
+    """The report's figures by name."""
+    return {figure.name: figure for figure in figures_of(report)}
+
+
+@pytest.fixture(scope="session")
+def page(report, figures):
+    """The report as its page."""
+    return render_html(report, tuple(figures.values()))

@@ -1,0 +1,57 @@
+from dataclasses import replace
+
+import pytest
+
+from analysis.report.answer import answer
+
+
+def only(report, verdict):
+    return replace(report, comparisons=tuple(c for c in report.comparisons if c.verdict == verdict))
+
+
+def test_three_verdicts_make_three_sentences_the_largest_delta_first(report):
+    assert answer(report) == (
+        "Keep focal_gamma=2 (+1.7 pt), focal_gamma=3 (+1.2 pt, at a cost) and focal_gamma=1 (+0.7 pt), "
+        "in balanced accuracy over the baseline.",
+        "Reject label_smoothing=0.1 (+0.1 pt) and focal_gamma=3+label_smoothing=0.1 (−1.5 pt): "
+        "a gain of 0.6 pt is ruled out.",
+        "Undecided: focal_gamma=1+label_smoothing=0.1 (+0.5 pt; 12 seeds an arm would decide it at this delta) and "
+        "focal_gamma=2+label_smoothing=0.1 (+0.3 pt; more seeds will hardly decide it).",
+    )
+
+
+def test_one_winner_has_its_interval(report):
+    kept = replace(report, comparisons=report.comparisons[:1])
+    assert answer(kept) == (
+        "Keep focal_gamma=1 (+0.7 pt), in balanced accuracy over the baseline; "
+        "its 95% interval is +0.14 to +1.28 pt.",
+    )
+
+
+def test_no_winner_is_said(report):
+    assert answer(only(report, "reject"))[0] == "No arm is shown to beat the baseline in balanced accuracy."
+
+
+def test_a_way_out_that_all_share_is_said_once(report):
+    undecided = tuple(replace(c, seeds_needed=None) for c in only(report, "inconclusive").comparisons)
+    assert answer(replace(report, comparisons=undecided))[1] == (
+        "Undecided: focal_gamma=1+label_smoothing=0.1 (+0.5 pt) and focal_gamma=2+label_smoothing=0.1 (+0.3 pt); "
+        "more seeds will hardly decide it."
+    )
+
+
+def test_a_long_list_is_cut_and_counted(wide):
+    assert answer(wide)[0].endswith(" and 6 more, in balanced accuracy over the baseline.")
+    assert all(len(sentence) < 400 for sentence in answer(wide))
+
+
+@pytest.mark.parametrize(
+    ("sd", "end"),
+    [
+        (0.0061, "66.33 over 5 seeds, with a run-to-run standard deviation of 0.61 pt."),
+        (None, "66.33 over 5 seeds; its run-to-run noise needs a second seed."),
+    ],
+)
+def test_an_arm_alone_says_its_noise(alone, sd, end):
+    (said,) = answer(replace(alone, arms=(replace(alone.arms[0], sd=sd),)))
+    assert said == f"baseline alone: balanced accuracy {end}"

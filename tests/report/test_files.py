@@ -1,0 +1,47 @@
+import json
+
+import pytest
+
+from analysis.report import files, write_report
+
+
+def test_the_folder_holds_page_markdown_json_and_every_figure(report, tmp_path):
+    written = write_report(report, tmp_path / "sweep" / "report")
+    assert written.html.read_text().startswith("<!doctype html>")
+    assert written.markdown.read_text().startswith("# focal_ls")
+    assert json.loads(written.json.read_text())["format"] == 1
+    assert sorted(path.name for path in written.figures.iterdir()) == [
+        "class-recall.svg", "forest.svg", "over-prediction.svg", "seeds.svg"
+    ]  # fmt: skip
+
+
+def test_an_older_report_is_replaced_whole(report, alone, tmp_path):
+    write_report(report, tmp_path / "report")
+    written = write_report(alone, tmp_path / "report")
+    assert sorted(path.name for path in written.figures.iterdir()) == ["over-prediction.svg", "seeds.svg"]
+    assert [path.name for path in tmp_path.iterdir()] == ["report"]
+
+
+def test_a_report_that_fails_half_way_leaves_the_older_one_and_no_litter(report, alone, tmp_path, monkeypatch):
+    older = write_report(alone, tmp_path / "report").json.read_text()
+
+    def full(report, figures):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(files, "render_html", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_report(report, tmp_path / "report")
+    assert (tmp_path / "report" / "report.json").read_text() == older
+    assert [path.name for path in tmp_path.iterdir()] == ["report"]
+
+
+def test_a_text_that_cannot_be_written_leaves_no_litter(tmp_path):
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(OSError, match="taken"):
+        files.write_text(tmp_path / "taken", "text")
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+def test_missing_folders_are_made(tmp_path):
+    files.write_text(tmp_path / "a" / "b" / "report.md", "text")
+    assert (tmp_path / "a" / "b" / "report.md").read_text() == "text"

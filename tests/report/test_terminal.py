@@ -1,0 +1,68 @@
+import io
+from dataclasses import replace
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from analysis.report import print_report
+
+WIDTHS = (80, 100, 140)
+
+
+def printed(report, width, **how):
+    out = io.StringIO()
+    print_report(report, Console(file=out, width=width, **how))
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("name", ["report", "wide", "awkward", "alone"])
+def test_no_line_is_longer_than_the_terminal(name, width, request):
+    lines = printed(request.getfixturevalue(name), width).splitlines()
+    assert max(map(cell_len, lines)) <= width
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_every_arm_has_its_numbers_and_verdict_in_one_row(report, width):
+    lines = printed(report, width).splitlines()
+    for arm, *cells in (
+        ("baseline ", "66.33", "baseline"),
+        ("focal_gamma=2 ", "68.01", "+1.68", "<0.001", "✓ keep"),
+        ("label_smoothing=0.1 ", "66.38", "+0.05", "0.933", "✗ reject"),
+    ):
+        assert any(line.startswith(arm) and all(cell in line for cell in cells) for line in lines)
+    assert sum("? inconclusive" in line for line in lines) == 2
+
+
+def test_intervals_are_drawn_where_there_is_room(report):
+    assert "●" not in printed(report, 80)
+    assert printed(report, 140).count("●") == len(report.comparisons)
+
+
+def test_without_a_terminal_there_is_no_colour(report):
+    assert "\x1b" not in printed(report, 100)
+    assert "\x1b[1;32m✓ keep" in printed(report, 100, force_terminal=True, color_system="standard")
+
+
+def test_an_arm_alone_has_no_empty_column(alone):
+    text = printed(alone, 80)
+    assert "baseline alone: balanced accuracy 66.33 over 5 seeds" in text
+    assert "interval" not in text
+    assert "adj." not in text
+
+
+def test_names_are_never_read_as_markup(awkward):
+    assert "✓ [red]a|b[/]: +0.7 pt" in printed(awkward, 100)
+
+
+def test_a_note_that_all_arms_share_is_said_once(report):
+    text = printed(report, 140)
+    assert text.count("images of one lesion are resampled together") == 1
+    assert "· all arms: images" in text
+
+
+def test_a_note_on_one_arm_names_it(report):
+    first, *others = report.comparisons
+    noted = replace(report, comparisons=(replace(first, notes=("seeds differ",)), *others))
+    assert f"· {first.arm}: seeds differ" in printed(noted, 140)
