@@ -52,6 +52,8 @@ class Sweep:
                 raise PlanError(f"a seed must be a whole number from 0 to 2**32 - 1, got {seed!r}")
         if not self.seeds or len(set(self.seeds)) != len(self.seeds):
             raise PlanError(f"seeds must be distinct and at least one, got {list(self.seeds)}")
+        if isinstance(self.guard_metrics, str):
+            raise PlanError(f"`guard_metrics` must be a sequence of names, got {self.guard_metrics!r}")
         if not self.margin >= 0:
             raise PlanError(f"`margin` must be >= 0, got {self.margin!r}")
 

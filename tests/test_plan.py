@@ -125,3 +125,8 @@ def test_a_model_has_either_an_architecture_or_a_checkpoint():
         ModelConfig()
     with pytest.raises(ConfigError, match="either `architecture` or `checkpoint`"):
         ModelConfig(architecture="resnet", checkpoint="x")
+
+
+def test_one_guard_metric_without_its_comma_is_told_apart_from_a_sequence_of_letters():
+    with pytest.raises(PlanError, match="`guard_metrics` must be a sequence of names, got 'top1'"):
+        replace(GRID, guard_metrics="top1")

@@ -151,11 +151,23 @@ def test_a_trial_that_diverges_is_told_by_name_and_the_others_are_judged(argumen
     assert len(runs_of("FAILED")) == 2
 
 
+def test_where_every_trial_fails_there_is_no_report_and_the_reasons_are_told(arguments, capsys):
+    both = DIVERGING.replace("(1e-3, 1e30)", "(1e29, 1e30)").replace(
+        '"learning_rate": 1e-3', '"learning_rate": 1e29'
+    )
+    Path("question.py").write_text(both)
+    assert sweep.main([*arguments, "--seeds", "1"]) == 1
+    said = capsys.readouterr()
+    assert "baseline · seed 0 failed: training loss is nan" in said.out
+    assert said.err.startswith("dermtune-sweep: there is no report: ")
+    assert not Path("runs/tiny-tiny/report").exists()
+
+
 def test_a_budget_ends_the_sweep_between_trials(arguments, capsys):
     assert sweep.main([*arguments, "--max-usd", "0.0000001", "--usd-per-hour", "2"]) == 1
     assert "The budget is spent" in capsys.readouterr().out
     n_cores = os.cpu_count() or 1
-    assert 1 <= len(manifests()) <= n_cores  # nothing is known before the first trials, which start at once
+    assert 1 <= len(manifests()) <= n_cores + 1  # nothing is known before the first trials: one a core, one waits
 
 
 def started(arguments):
