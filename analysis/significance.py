@@ -131,7 +131,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("path", type=Path, metavar="PATH", help="a sweep's folder, or a CSV index of prediction files")
-    add("--baseline", metavar="ARM", help="default: what the sweep says, or the arm `baseline`")
+    add("--baseline", metavar="ARM", help="default: the sweep's; of an index the arm `baseline`, or the first")
     add(
         "--metric", metavar="NAME",
         help="balanced_accuracy, top1, top3, macro_f1, recall:<class>, ece or nll; default: the sweep's, or "

@@ -1,311 +1,301 @@
+"""The door `python -m analysis.significance`, on a sweep as large as a real one whose truth is known."""
+
 import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from analysis import significance
-from tests.finished_sweep import QUESTION, write_sweep
+from analysis.predictions import Predictions, write_predictions
 
 ROOT = Path(__file__).parents[1]
-GAINS = {"baseline": 0.0, "focal_gamma=1": 0.1, "focal_gamma=2": 1.0, "label_smoothing=0.1": 0.0}
-OPTIONS = "--baseline --metric --margin --estimand --resamples --seed --run-sd --json --html --markdown --require"
-LESS = ("--resamples", "200")
+CLASSES = ("nv", "mel", "bkl", "bcc", "akiec", "vasc", "df")
+SIZES = (1006, 167, 165, 77, 49, 26, 22)
+LABEL = np.repeat(np.arange(len(SIZES)), SIZES).astype(np.int16)
+IDS = np.array([f"ISIC_{j:07d}" for j in range(len(LABEL))])
+LESIONS = np.array([f"HAM_{j // 6 * 5 + min(j % 6, 4):07d}" for j in range(len(LABEL))])
+
+GAINS = {
+    "baseline": 0.0,
+    "focal_gamma=1": 0.1,
+    "focal_gamma=2": 0.6,
+    "focal_gamma=3": 0.0,
+    "label_smoothing=0.1": 0.05,
+    "focal_gamma=1+label_smoothing=0.1": 0.0,
+    "focal_gamma=2+label_smoothing=0.1": -0.1,
+    "focal_gamma=3+label_smoothing=0.1": -0.6,
+}
+"""What each arm adds to the logit of the true class: the truth that the verdicts are about."""
+SEEDS = (0, 1, 2, 3, 4)
+KINDS = ("json", "html", "markdown")
+FEW = ("--resamples", "200")
+"""A tenth of a second: for what does not hang on the interval's last digit."""
+
+
+def write_sweep(folder, gains, seeds):
+    """A finished sweep's folder as `python -m dermtune.sweep` leaves it."""
+    trials = [
+        {"trial_id": f"{number:03d}-{seed}", "arm": arm, "seed": seed}
+        for seed in seeds
+        for number, arm in enumerate(gains)
+    ]
+    for trial in trials:
+        write_trial(folder / "trials" / trial["trial_id"], trial, gains[trial["arm"]])
+    asked = {
+        "format": 1,
+        "sweep": "focal_ls",
+        "question": "Does focal loss lift the long tail?",
+        "baseline": "baseline",
+        "primary_metric": "balanced_accuracy",
+        "guard_metrics": ["top1"],
+        "margin": 0.006,
+        "arms": [{"arm": arm, "levers": {}} for arm in gains],
+        "trials": trials,
+    }
+    (folder / "sweep.json").write_text(json.dumps(asked))
+    return folder
+
+
+def write_trial(folder, trial, gain):
+    file = folder / "test.parquet"
+    folder.mkdir(parents=True)
+    write_predictions(
+        file,
+        Predictions(
+            **trial, split="test", classes=CLASSES, sample_id=IDS, group_id=LESIONS, label=LABEL,
+            logits=logits(gain, trial["seed"], trial["trial_id"]),
+        ),
+    )  # fmt: skip
+    manifest = {
+        "format": 1,
+        "status": "done",
+        "files": {file.name: hashlib.sha256(file.read_bytes()).hexdigest()},
+        "commit": "0f3c9a1",
+        "device": "cpu",
+        "seconds": 60.0,
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def logits(gain, seed, trial_id):
+    """How hard each image is, what the seed does to every arm, and what is this run's alone."""
+    truth = np.eye(len(CLASSES))[LABEL]
+    hard = np.random.default_rng(7).normal(0, 1.5, truth.shape)
+    shared = np.random.default_rng(seed).normal(0, 0.1, len(CLASSES))
+    own = np.random.default_rng(list(trial_id.encode())).normal(0, 0.4, truth.shape)
+    return (hard + shared + own + (1.2 + gain) * truth).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory):
-    """Three seeds of four arms; the last predicts what the baseline does."""
-    return write_sweep(tmp_path_factory.mktemp("runs") / "small", GAINS, n_seeds=3, sizes=(60, 30, 15))
+    return write_sweep(tmp_path_factory.mktemp("runs") / "focal_ls-laptop", GAINS, SEEDS)
 
 
 @pytest.fixture(scope="module")
-def single_runs(tmp_path_factory):
-    return write_sweep(tmp_path_factory.mktemp("runs") / "single", GAINS, n_seeds=1, sizes=(60, 30, 15))
+def pair(tmp_path_factory):
+    """The baseline and an arm that is better, one seed each."""
+    gains = {arm: GAINS[arm] for arm in ("baseline", "focal_gamma=2")}
+    return write_sweep(tmp_path_factory.mktemp("runs") / "pair-laptop", gains, (0,))
 
 
 @pytest.fixture
-def told(capsys):
-    """What the command says, with its exit code."""
+def judge(tmp_path, capsys):
+    """Runs the door; the JSON report that it wrote."""
 
-    def told(path, *options):
-        code = significance.main([str(path), *LESS, *options])
-        said = capsys.readouterr()
-        return code, said.out, said.err
+    def run(path, *options):
+        file = tmp_path / "report.json"
+        assert significance.main([str(path), "--json", str(file), *options]) == 0
+        capsys.readouterr()
+        return json.loads(file.read_text())
 
-    return told
+    return run
+
+
+def files_in(folder):
+    """The options that write all three files into a folder."""
+    return [part for kind in KINDS for part in (f"--{kind}", str(folder / f"r.{kind}"))]
+
+
+def verdicts(report):
+    return {comparison["arm"]: comparison["verdict"] for comparison in report["comparisons"]}
+
+
+def test_a_real_gain_is_kept_a_real_loss_rejected_and_nothing_else_decided(sweep, judge):
+    found = verdicts(judge(sweep))
+    assert found.pop("focal_gamma=2") == "keep"
+    assert found.pop("focal_gamma=3+label_smoothing=0.1") == "reject"
+    assert set(found.values()) == {"inconclusive"}
+
+
+def test_the_terminal_says_the_answer_and_a_row_an_arm(sweep, capsys):
+    assert significance.main([str(sweep), *FEW]) == 0
+    out, err = capsys.readouterr()
+    assert "Keep focal_gamma=2 (+" in out
+    assert "1,512 test images of 1,260 groups, 7 classes, 200 resamples" in out.replace("\n", " ")
+    assert sum(re.match(r"\S+ +5 +\d\d\.\d\d", line) is not None for line in out.splitlines()) == len(GAINS)
+    assert err == ""
+
+
+def test_the_other_baseline_turns_the_delta_round(sweep, judge):
+    there = judge(sweep, *FEW)["comparisons"]
+    back = judge(sweep, "--baseline", "focal_gamma=2", *FEW)
+    delta = {comparison["arm"]: comparison["delta"] for comparison in there}["focal_gamma=2"]
+    assert back["baseline"] == "focal_gamma=2"
+    assert {c["arm"]: c["delta"] for c in back["comparisons"]}["baseline"] == pytest.approx(-delta)
+
+
+@pytest.mark.parametrize("metric", ["top1", "top3", "macro_f1", "ece", "nll"])
+def test_a_metric_is_the_one_that_each_arm_is_listed_with(pair, judge, metric):
+    report = judge(pair, "--metric", metric, *FEW)
+    assert report["metric"] == metric
+    assert [arm["mean"] for arm in report["arms"]] == pytest.approx([arm[metric] for arm in report["arms"]])
+
+
+def test_the_recall_of_a_class_is_a_metric(pair, judge):
+    report = judge(pair, "--metric", "recall:df", *FEW)
+    for arm in report["arms"]:
+        (of_class,) = [score["recall"] for score in arm["classes"] if score["name"] == "df"]
+        assert arm["mean"] == pytest.approx(of_class)
+
+
+def test_a_wider_margin_rejects_what_could_not_be_decided(sweep, judge):
+    report = judge(sweep, "--margin", "0.2", *FEW)
+    assert report["margin"] == 0.2
+    assert verdicts(report)["focal_gamma=1+label_smoothing=0.1"] == "reject"
+
+
+def test_an_interval_that_speaks_for_less_is_shorter(sweep, judge):
+    se = {
+        kind: np.array([c["se"] for c in judge(sweep, "--estimand", kind, *FEW)["comparisons"]])
+        for kind in ("both", "seeds", "images")
+    }
+    assert (se["seeds"] <= se["both"]).all()
+    assert se["seeds"].mean() < se["both"].mean()
+    assert se["images"].mean() < se["both"].mean()  # each by itself is an estimate, and may be above
+
+
+def test_another_seed_draws_other_resamples_of_the_same_data(pair, judge):
+    one, other = (judge(pair, "--seed", seed, *FEW)["comparisons"][0] for seed in ("0", "1"))
+    assert one["delta"] == other["delta"]
+    assert one["ci_low"] != other["ci_low"]
+
+
+def test_resamples_are_as_many_as_asked_for(pair, judge):
+    assert judge(pair)["n_resamples"] == 10_000
+    assert judge(pair, *FEW)["n_resamples"] == 200
+
+
+def test_with_one_seed_an_arm_the_assumed_noise_decides(pair, judge):
+    calm, wild = (judge(pair, "--run-sd", sd, *FEW) for sd in ("0.0001", "0.5"))
+    assert verdicts(calm) == {"focal_gamma=2": "keep"}
+    assert verdicts(wild) == {"focal_gamma=2": "inconclusive"}
+    assert wild["run_sd"] == 0.5
+    assert "assumed" in wild["comparisons"][0]["reason"]
+
+
+def test_page_markdown_and_json_are_written_where_asked_for_and_their_folders_made(pair, tmp_path, capsys):
+    new = tmp_path / "new" / "folder"
+    assert significance.main([str(pair), *files_in(new), *FEW]) == 0
+    assert json.loads((new / "r.json").read_text())["name"] == "focal_ls"
+    assert (new / "r.html").read_text().startswith("<!doctype html>")
+    assert (new / "r.markdown").read_text().startswith("# focal_ls\n")
+    assert len(list(new.iterdir())) == 3
+
+
+def test_a_requirement_that_holds_passes(sweep, capsys):
+    required = ("--require", "focal_gamma=2:keep", "--require", "focal_gamma=3+label_smoothing=0.1:reject")
+    assert significance.main([str(sweep), *required, *FEW]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_a_requirement_that_does_not_hold_fails_after_the_report_and_says_what_came(sweep, tmp_path, capsys):
+    required = ("--require", "focal_gamma=2:keep", "--require", "focal_gamma=1:keep")
+    assert significance.main([str(sweep), *required, "--json", str(tmp_path / "r.json"), *FEW]) == 1
+    out, err = capsys.readouterr()
+    assert err == "--require focal_gamma=1:keep does not hold: the verdict is inconclusive\n"
+    assert "Keep focal_gamma=2" in out
+    assert (tmp_path / "r.json").is_file()
+
+
+def test_an_arm_alone_is_reported_in_every_output(tmp_path, capsys):
+    alone = write_sweep(tmp_path / "repeat_baseline-laptop", {"baseline": 0.0}, SEEDS)
+    assert significance.main([str(alone), *files_in(tmp_path), *FEW]) == 0
+    mean = json.loads((tmp_path / "r.json").read_text())["arms"][0]["mean"]
+    said = f"baseline alone: balanced accuracy {100 * mean:.2f}"
+    assert said in capsys.readouterr().out
+    for kind in ("html", "markdown"):
+        assert said in (tmp_path / f"r.{kind}").read_text()
+
+
+def test_an_arm_alone_has_no_verdict_that_could_be_required(tmp_path, capsys):
+    alone = write_sweep(tmp_path / "repeat_baseline-laptop", {"baseline": 0.0}, (0, 1))
+    assert significance.main([str(alone), "--require", "baseline:keep", *FEW]) == 2
+    assert "compared, of which there is none, got 'baseline'" in capsys.readouterr().err
+
+
+def test_the_same_input_gives_the_same_bytes_wherever_it_lies(pair, tmp_path):
+    """Another process, another hash seed, another folder: JSON, page and Markdown do not change by a byte."""
+    written = []
+    for hash_seed in ("1", "2"):
+        place = tmp_path / hash_seed
+        shutil.copytree(pair, place / "runs")
+        subprocess.run(
+            [sys.executable, "-m", "analysis.significance", "runs", *files_in(Path()), *FEW],
+            cwd=place, check=True, capture_output=True,
+            env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+        written.append([(place / f"r.{kind}").read_bytes() for kind in KINDS])
+    assert written[0] == written[1]
+
+
+def test_the_docs_example_of_foreign_files_is_judged_by_the_docs_command(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "predictions-format.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (command,) = re.findall(r"^python -m analysis\.significance (\S+)$", page, re.MULTILINE)
+    exec(compile(example, "predictions-format.md", "exec"), {})
+    assert significance.main([command, "--html", "r.html", "--require", "focal:keep", *FEW]) == 0
+    out = capsys.readouterr().out
+    assert "90 test images of 45 groups, 3 classes" in out.replace("\n", " ")
+    assert "Keep focal (+" in out
 
 
 @pytest.fixture
-def judged(told, tmp_path):
-    """The JSON report of a run of the command that finds nothing amiss."""
-
-    def judged(path, *options):
-        code, _, err = told(path, *options, "--json", str(tmp_path / "judged.json"))
-        assert (code, err) == (0, "")
-        return json.loads((tmp_path / "judged.json").read_text())
-
-    return judged
-
-
-@pytest.fixture
-def help_text(capsys, monkeypatch):
+def help_text(monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "80")
-    with pytest.raises(SystemExit, match=r"^0$"):
+    with pytest.raises(SystemExit) as leaving:
         significance.main(["--help"])
+    assert leaving.value.code == 0
     return capsys.readouterr().out
 
 
-def comparison(report, arm):
-    return next(c for c in report["comparisons"] if c["arm"] == arm)
-
-
-def deltas(report):
-    return {c["arm"]: c["delta"] for c in report["comparisons"]}
-
-
-def ends(report):
-    return [(c["ci_low_simultaneous"], c["ci_high_simultaneous"]) for c in report["comparisons"]]
-
-
-def test_the_help_teaches_path_verdicts_estimands_examples_and_exit_codes_in_80_columns(help_text):
+def test_the_help_fits_a_terminal(help_text):
     assert max(map(len, help_text.splitlines())) <= 80
-    for section in ("PATH is a sweep's folder", "verdicts,", "estimands,", "examples:", "exit codes: 0"):
-        assert section in help_text
-    for word in ("keep", "practical", "at a cost", "reject", "worse", "equivalent", "inconclusive"):
-        assert word in help_text
-    assert re.findall(r"^  (both|seeds|images) ", help_text, re.MULTILINE) == ["both", "seeds", "images"]
 
 
-def test_the_help_has_every_option_and_no_other(help_text):
-    assert set(re.findall(r"^  (--[\w-]+)", help_text, re.MULTILINE)) == set(OPTIONS.split())
+def test_the_help_teaches_path_verdicts_and_exit_codes(help_text):
+    for taught in (
+        "a sweep's folder",
+        "arm, seed, path",
+        "docs/predictions-format.md",
+        "exit codes: 0",
+        "1 a --require",
+    ):
+        assert taught in help_text
+    for word in ("keep", "reject", "inconclusive", "both", "seeds", "images"):
+        assert re.search(rf"^  {word} {{3,}}\S", help_text, re.MULTILINE)
 
 
-def test_the_examples_in_the_help_are_taken_by_the_parser(help_text, capsys):
-    commands = help_text.partition("examples:\n")[2].partition("\nexit")[0].replace("\\\n", " ").strip()
-    for line in commands.splitlines():
-        words = line.split()
-        assert words[:3] == ["python", "-m", "analysis.significance"]
-        assert significance.main(words[3:]) == 2
-        assert "must be a sweep's folder" in capsys.readouterr().err
-
-
-def test_a_required_verdict_that_holds_is_exit_0(sweep, told):
-    code, out, err = told(sweep, "--require", "focal_gamma=2:keep", "--require", "label_smoothing=0.1:reject")
-    assert (code, err) == (0, "")
-    assert QUESTION in out
-
-
-def test_a_required_verdict_that_does_not_hold_is_exit_1_after_the_report_and_says_which_came(sweep, told):
-    code, out, err = told(sweep, "--require", "focal_gamma=2:keep", "--require", "label_smoothing=0.1:keep")
-    assert code == 1
-    assert err == "--require label_smoothing=0.1:keep does not hold: the verdict is reject\n"
-    assert QUESTION in out
-
-
-def test_every_required_verdict_that_does_not_hold_is_said(sweep, told):
-    code, _, err = told(sweep, "--require", "focal_gamma=2:reject", "--require", "label_smoothing=0.1:keep")
-    assert code == 1
-    assert re.findall(r"--require (\S+):\w+ does not hold", err) == ["focal_gamma=2", "label_smoothing=0.1"]
-
-
-def test_nothing_can_be_required_of_the_baseline_and_nothing_is_written_then(sweep, told, tmp_path):
-    code, out, err = told(sweep, "--require", "baseline:keep", "--json", str(tmp_path / "report.json"))
-    assert (code, out) == (2, "")
-    assert "must name one of the arms focal_gamma=1, focal_gamma=2, label_smoothing=0.1, got 'baseline'" in err
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_an_arm_whose_name_has_a_colon_can_be_required(told, tmp_path):
-    folder = write_sweep(tmp_path / "colon", {"baseline": 0.0, "a:b": 1.0}, n_seeds=3, sizes=(60, 30, 15))
-    assert told(folder, "--require", "a:b:keep")[0] == 0
-    assert told(folder, "--require", "a:b:reject")[0] == 1
-
-
-def test_json_html_and_markdown_are_written_into_folders_that_are_made(sweep, told, tmp_path):
-    files = [tmp_path / "new" / "deep" / name for name in ("r.json", "r.html", "r.md")]
-    assert told(sweep, "--json", str(files[0]), "--html", str(files[1]), "--markdown", str(files[2]))[0] == 0
-    assert sorted(files[0].parent.iterdir()) == sorted(files)
-    assert json.loads(files[0].read_text())["name"] == "small"
-    assert files[1].read_text().startswith("<!doctype html>")
-    assert files[2].read_text().startswith("# small\n")
-
-
-@pytest.mark.parametrize("option", ["--json", "--html", "--markdown"])
-def test_a_path_that_cannot_be_written_is_one_line_and_exit_2(sweep, told, tmp_path, option):
-    (tmp_path / "file").touch()
-    blocked = tmp_path / "file" / "report"
-    code, out, err = told(sweep, option, str(blocked))
-    assert (code, out, err.count("\n")) == (2, "", 1)
-    assert f"{tmp_path / 'file'}" in err
-    assert "must be a file that can be written, got: " in err
-
-
-@pytest.mark.parametrize("metric", ["balanced_accuracy", "top1", "top3", "macro_f1", "ece", "nll"])
-def test_each_metric_can_be_what_is_judged(sweep, judged, metric):
-    report = judged(sweep, "--metric", metric)
-    assert report["metric"] == metric
-    for arm in report["arms"]:
-        assert arm["mean"] == pytest.approx(arm[metric])
-    means = {arm["arm"]: arm["mean"] for arm in report["arms"]}
-    assert deltas(report) == pytest.approx(
-        {arm: means[arm] - means["baseline"] for arm in GAINS if arm != "baseline"}
-    )
-
-
-def test_the_recall_of_one_class_can_be_what_is_judged(sweep, judged):
-    report = judged(sweep, "--metric", "recall:class 2")
-    baseline = report["arms"][0]
-    assert baseline["mean"] == pytest.approx(baseline["classes"][2]["recall"])
-    for arm in report["comparisons"]:
-        assert arm["delta"] == pytest.approx(arm["class_deltas"]["class 2"])
-
-
-def test_a_lower_calibration_error_is_what_is_kept(sweep, judged):
-    report = judged(sweep, "--metric", "nll")
-    better = comparison(report, "focal_gamma=2")
-    assert (better["verdict"], better["ci_high_simultaneous"] < 0) == ("keep", True)
-
-
-def test_another_baseline_turns_the_signs(sweep, judged):
-    report, turned = judged(sweep), judged(sweep, "--baseline", "focal_gamma=2")
-    assert turned["arms"][0]["arm"] == turned["baseline"] == "focal_gamma=2"
-    assert comparison(turned, "baseline")["delta"] == -comparison(report, "focal_gamma=2")["delta"]
-    assert comparison(turned, "baseline")["label"] == "worse"
-
-
-def test_the_margin_decides_between_practical_and_small(sweep, judged):
-    labels = [
-        comparison(judged(sweep, "--margin", margin), "focal_gamma=2")["label"] for margin in ("0", "0.006", "0.9")
-    ]
-    assert labels == ["practical", "practical", "small"]
-
-
-def test_the_estimand_decides_which_variances_count(sweep, judged):
-    both, seeds, images = (
-        comparison(judged(sweep, "--estimand", estimand), "focal_gamma=1")
-        for estimand in ("both", "seeds", "images")
-    )
-    assert seeds["se"] ** 2 == pytest.approx(both["v_seed"])
-    assert images["se"] ** 2 == pytest.approx(both["v_img"])
-    assert both["se"] ** 2 == pytest.approx(both["v_seed"] + max(0, both["v_img"] - both["v_res"]))
-
-
-@pytest.mark.parametrize(
-    ("estimand", "population"),
-    [
-        ("both", "new seeds and new images"),
-        ("seeds", "new seeds on this test set"),
-        ("images", "these checkpoints on new images"),
-    ],
-)
-def test_the_report_says_what_its_intervals_speak_for(sweep, told, estimand, population):
-    _, out, _ = told(sweep, "--estimand", estimand)
-    assert f"speak for {population}." in " ".join(out.split())
-
-
-def test_more_resamples_resolve_smaller_p_values(sweep, judged):
-    smallest = {
-        n: comparison(judged(sweep, "--resamples", str(n), "--metric", "top1"), "focal_gamma=2")["p_value"]
-        for n in (200, 400)
-    }
-    assert smallest == {200: 1 / 201, 400: 1 / 401}
-
-
-def test_the_assumed_noise_counts_where_an_arm_has_one_run(single_runs, judged):
-    for sd in (0.006, 0.02):
-        report = judged(single_runs, "--run-sd", str(sd))
-        assert report["run_sd"] == sd
-        assert comparison(report, "focal_gamma=1")["v_seed"] == pytest.approx(2 * sd**2)
-
-
-def test_the_assumed_noise_does_not_count_where_it_was_measured(sweep, judged):
-    low, high = judged(sweep, "--run-sd", "0.001"), judged(sweep, "--run-sd", "0.1")
-    assert low["comparisons"] == high["comparisons"]
-
-
-def test_another_seed_moves_the_intervals_ends_and_not_the_deltas(sweep, judged):
-    one, other = judged(sweep, "--seed", "0"), judged(sweep, "--seed", "1")
-    assert deltas(one) == deltas(other)
-    moved = [a != b for a, b in zip(ends(one), ends(other), strict=True)]
-    assert moved == [True, True, False]  # the last arm has no variance
-
-
-def test_the_same_input_and_seed_give_the_same_bytes_in_any_process(sweep, tmp_path):
-    """Another hash seed orders sets otherwise, another COLUMNS the terminal alone."""
-    for n in ("1", "2"):
-        run = [sys.executable, "-m", "analysis.significance", sweep, *LESS]
-        files = [
-            "--json",
-            tmp_path / f"{n}.json",
-            "--html",
-            tmp_path / f"{n}.html",
-            "--markdown",
-            tmp_path / f"{n}.md",
-        ]
-        world = {**os.environ, "PYTHONHASHSEED": n, "COLUMNS": f"{n}00"}
-        subprocess.run(run + files, cwd=ROOT, env=world, check=True, capture_output=True)
-    for kind in ("json", "html", "md"):
-        assert (tmp_path / f"1.{kind}").read_bytes() == (tmp_path / f"2.{kind}").read_bytes()
-
-
-def test_forty_trials_of_1512_images_are_judged_as_they_were_drawn(tmp_path, judged):
-    gains = {
-        "baseline": 0.0,
-        "better": 1.0,
-        "somewhat better": 0.25,
-        "the same": 0.0,
-        "a little": 0.04,
-        "a little worse": -0.04,
-        "worse": -0.3,
-        "much worse": -1.0,
-    }
-    folder = write_sweep(tmp_path / "grid", gains, n_seeds=5, sizes=(1012, 168, 166, 78, 50, 21, 17))
-    report = judged(folder)
-    assert (report["n_images"], report["n_classes"], [arm["n_seeds"] for arm in report["arms"]]) == (
-        1512,
-        7,
-        [5] * 8,
-    )
-    verdicts = {c["arm"]: (c["verdict"], c["label"]) for c in report["comparisons"]}
-    assert verdicts["better"] == verdicts["somewhat better"] == ("keep", "practical")
-    assert verdicts["the same"] == ("reject", "equivalent")
-    assert verdicts["worse"] == verdicts["much worse"] == ("reject", "worse")
-    assert verdicts["a little worse"][0] != "keep"
-    same = comparison(report, "the same")
-    assert (same["delta"], same["p_value"], "no discordant images" in same["notes"]) == (0, 1, True)
-    ranked = sorted(deltas(report), key=deltas(report).get)
-    assert ranked == sorted(ranked, key=gains.get)
-
-
-def test_an_arm_alone_has_its_scores_and_its_noise_in_every_output(tmp_path, told):
-    folder = write_sweep(tmp_path / "alone", {"baseline": 0.0}, n_seeds=3, sizes=(60, 30, 15))
-    files = [tmp_path / f"r.{kind}" for kind in ("json", "html", "md")]
-    code, out, err = told(folder, "--json", str(files[0]), "--html", str(files[1]), "--markdown", str(files[2]))
-    assert (code, err) == (0, "")
-    report = json.loads(files[0].read_text())
-    assert report["comparisons"] == []
-    mean = f"{100 * report['arms'][0]['mean']:.2f}"
-    for text in (out, files[1].read_text(), files[2].read_text()):
-        assert mean in text
-        assert "run-to-run standard deviation" in " ".join(text.split())
-
-
-def test_nothing_can_be_required_of_an_arm_alone(tmp_path, told):
-    folder = write_sweep(tmp_path / "alone", {"baseline": 0.0}, n_seeds=3, sizes=(60, 30, 15))
-    code, _, err = told(folder, "--require", "focal:keep")
-    assert code == 2
-    assert "must name one of the arms compared, of which there is none, got 'focal'" in err
-
-
-def test_judging_leaves_the_sweeps_folder_as_it_was(sweep, told):
-    def hashes():
-        return {path: hashlib.sha256(path.read_bytes()).digest() for path in sweep.rglob("*") if path.is_file()}
-
-    before = hashes()
-    told(sweep)
-    assert hashes() == before
+def test_the_examples_of_the_help_are_commands_that_the_door_takes(help_text):
+    examples = help_text.partition("\nexamples:\n")[2].partition("\nexit codes")[0].replace("\\\n", " ")
+    commands = re.findall(r"^  python -m analysis\.significance (.*)$", examples, re.MULTILINE)
+    assert len(commands) >= 3
+    for command in commands:
+        assert significance._parser().parse_args(command.split()).path.name

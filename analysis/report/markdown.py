@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from analysis.records import ArmSummary, Comparison, Report
 from analysis.report.answer import answer, facts
 from analysis.report.provenance import provenance_rows
-from analysis.report.remarks import remarks
+from analysis.report.remarks import Remark, remarks
 from analysis.words import (
     SIGNS,
     Unit,
@@ -73,7 +73,7 @@ def _reasons(report: Report) -> str:
 def _classes(report: Report) -> str:
     """The baseline's recall in percent, and what each arm adds in points; the most test images first."""
     points = unit_of("recall")
-    head = ["class", "images", f"`{report.arms[0].arm}`", *(f"`{comparison.arm}`" for comparison in report.comparisons)]
+    head = ["class", "images", *(f"`{arm.arm}`" for arm in report.arms)]
     rows = (
         [
             _plain(score.name),
@@ -87,8 +87,13 @@ def _classes(report: Report) -> str:
 
 
 def _remarks(report: Report) -> str:
-    lines = "\n".join(f"- {'**problem**' if r.problem else _plain(r.where)}: {_plain(r.text)}" for r in remarks(report))
+    lines = "\n".join(map(_remark, remarks(report)))
     return lines and f"## To be known\n\n{lines}"
+
+
+def _remark(remark: Remark) -> str:
+    where = "**problem**" if remark.problem else _plain(remark.where)
+    return f"- {where}: {_plain(remark.text)}"
 
 
 def _provenance(report: Report) -> str:
