@@ -249,7 +249,13 @@ def test_a_description_never_exceeds_what_mlflow_keeps_and_says_where_the_rest_i
     report = "\n\n".join(f"Paragraph {i} of a long report." for i in range(1000))
     note = views.describe_sweep(planned(), QUESTION, Path("runs/focal-laptop"), report)
     assert len(note) <= views.NOTE_LIMIT
-    assert note.endswith("of a long report.\n\nThe whole report is under *Artifacts*, in `report`.")
+    assert "of a long report.\n\nThe whole report is under *Artifacts*, in `report`.\n\n2 arms × 2 seeds" in note
+
+
+def test_a_description_begins_with_the_answer_for_the_ui_folds_the_rest_away():
+    report = "# focal\n\n_Does it help?_\n\n- Keep focal_gamma=2.\n\n## Verdicts\n"
+    note = views.describe_sweep(planned(), QUESTION, Path("runs/focal-laptop"), report)
+    assert note.startswith("- Keep focal_gamma=2.")
 
 
 def test_starting_waits_for_nothing_and_needs_no_mlflow():

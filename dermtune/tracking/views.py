@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -150,16 +151,19 @@ def describe_dataset(plan: Plan) -> DatasetView:
 
 
 def describe_sweep(plan: Plan, question: str, folder: Path, report: str = "") -> str:
-    """The parent run's description, Markdown: question, design and, once there is one, the report.
+    """The parent run's description, Markdown: question and design or, once there is a report, its answer first.
 
-    A report too long for a tag ends at a paragraph, with a word on where the rest is.
+    The UI folds all but the first lines away. A report too long for a tag ends at a paragraph, with a word on where
+    the rest is.
     """
     design = (
         f"{len(plan.arms)} arms × {len(plan.seeds)} seeds on the recipe `{plan.recipe}`, judged on "
         f"`{plan.sweep.primary_metric}` with a margin of {100 * plan.sweep.margin:g} points. Folder: `{folder}`"
     )
-    head = f"### {question}\n\n{design}\n\n"
-    return head + (_shortened(_without_pictures(report), NOTE_LIMIT - len(head)) if report else _arms_table(plan))
+    if not report:
+        return f"### {question}\n\n{design}\n\n{_arms_table(plan)}"
+    body = _without_title(_without_pictures(report))
+    return f"{_shortened(body, NOTE_LIMIT - len(design) - 2)}\n\n{design}"
 
 
 def summary_metrics(report: Mapping[str, Any]) -> dict[str, float]:
@@ -199,6 +203,13 @@ def _grouped(column: str) -> str:
     """A history's column under its split: the UI draws `val/top1` in a section `val`."""
     split, underscore, name = column.partition("_")
     return f"{split}/{name}" if underscore and split in ("train", "val") else column
+
+
+def _without_title(report: str) -> str:
+    """The report from its answer on: the run has the name, the experiment the question."""
+    paragraphs = report.strip().split("\n\n")
+    titles = itertools.takewhile(lambda paragraph: paragraph.startswith(("# ", "_")), paragraphs)
+    return "\n\n".join(paragraphs[len(list(titles)) :])
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
