@@ -174,7 +174,7 @@ _SITES = ("hand", "foot", "scalp")
 @pytest.fixture(scope="session")
 def awkward(report):
     """Names that mean something to Markdown, HTML, rich or TeX."""
-    names = {"focal_gamma=1": "[red]a|b[/]", "focal_gamma=2": "<b>&amp;$x_1$ $", "focal_gamma=3": "x" * 90}
+    names = {"focal_gamma=1": "[red]a|b[/]", "focal_gamma=2": "<b>&amp;$x_1$", "focal_gamma=3": "x" * 90}
     return replace(
         report,
         arms=tuple(replace(arm, arm=names.get(arm.arm, arm.arm)) for arm in report.arms),

@@ -88,7 +88,7 @@ def test_an_arm_that_never_predicts_a_class_is_drawn(wide):
 
 
 def test_names_with_dollars_are_no_formulas(awkward):
-    assert "<b>&amp;$x_1$ $" in words(drawn(awkward)["forest"])
+    assert "<b>&amp;$x_1$" in words(drawn(awkward)["forest"])
 
 
 @pytest.mark.parametrize(

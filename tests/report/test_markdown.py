@@ -70,7 +70,7 @@ def test_an_arm_alone_shows_what_it_has_and_no_empty_column(alone):
 
 def test_a_name_is_never_read_as_markup(awkward):
     html = GITHUB.render(render_markdown(awkward))
-    assert "Keep &lt;b&gt;&amp;amp;$x_1$ $ (+1.7 pt)" in html
+    assert "Keep &lt;b&gt;&amp;amp;$x_1$ (+1.7 pt)" in html
     assert "<b>" not in html
 
 

@@ -92,7 +92,7 @@ def test_an_arm_alone_has_runs_but_no_verdicts(alone):
 
 def test_names_stay_names(awkward):
     html = page_of(awkward)
-    assert "&lt;b&gt;&amp;amp;$x_1$ $" in html
+    assert "&lt;b&gt;&amp;amp;$x_1$" in html
     assert "<b>&amp;$" not in html
 
 
