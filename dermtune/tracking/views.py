@@ -158,7 +158,7 @@ def describe_sweep(plan: Plan, question: str, folder: Path, report: str = "") ->
     """
     design = (
         f"{len(plan.arms)} arms × {len(plan.seeds)} seeds on the recipe `{plan.recipe}`, judged on "
-        f"`{plan.sweep.primary_metric}` with a margin of {100 * plan.sweep.margin:g} points. Folder: `{folder}`"
+        f"`{plan.sweep.primary_metric}` with a margin of {100 * plan.sweep.margin:g} points, in `{folder.name}`"
     )
     if not report:
         return f"### {question}\n\n{design}\n\n{_arms_table(plan)}"
