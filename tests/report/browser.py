@@ -1,4 +1,4 @@
-"""Pages laid out by a real browser: what sticks out of them, which labels are cut off, what the console says."""
+"""Pages laid out by a real browser: what sticks out, is cut off, is too small, has no name, or is asked for."""
 
 import html
 import json
@@ -16,6 +16,10 @@ MEASURE = """
 const shown = e => e.textContent.trim().slice(0, 40);
 const box = e => e.getBoundingClientRect();
 function upright(text) { const m = text.getCTM(); return Math.abs(m.b) < 1e-3; }
+function height(frame, text) {
+  const m = text.getScreenCTM();
+  return parseFloat(frame.contentWindow.getComputedStyle(text).fontSize) * Math.hypot(m.c, m.d);
+}
 function measure(frame) {
   const page = frame.contentDocument, width = frame.clientWidth;
   const outside = [...page.body.querySelectorAll("*")].filter(e => !e.parentElement.closest(".scroll"));
@@ -39,6 +43,9 @@ function measure(frame) {
     overflowing: outside.filter(e => box(e).right > width + 1 || box(e).left < -1).map(shown),
     clipped, touching,
     texts: figures.map(f => f.querySelectorAll("text").length),
+    names: figures.filter(f => f.checkVisibility() && box(f).height > 50).map(f => f.computedName),
+    smallest: Math.min(...[...page.querySelectorAll("figure text")].map(t => height(frame, t))),
+    requests: frame.contentWindow.performance.getEntriesByType("resource").map(entry => entry.name),
     background: frame.contentWindow.getComputedStyle(page.body).backgroundColor,
   };
 }
@@ -66,6 +73,8 @@ def look(pages, *, dark=False):
         seen = subprocess.run(
             [
                 program, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+                "--disable-quic", "--no-first-run", "--disable-component-update", "--disable-sync",
+                "--enable-blink-features=ComputedAccessibilityInfo",
                 "--enable-logging=stderr", f"--user-data-dir={folder}/profile", "--window-size=1400,1000",
                 f"--blink-settings=preferredColorScheme={0 if dark else 1}", "--virtual-time-budget=20000",
                 "--dump-dom", outer.as_uri(),

@@ -7,7 +7,9 @@ from analysis.report.drawing import PAPER
 from tests.report.browser import look
 
 PHONE, DESK = 390, 1280
-TOO_WIDE = '<script>console.log("heard")</script><body><div style="width:500px">too wide</div>'
+ASKED = "http://127.0.0.1:9/sheet.css"
+TOO_WIDE = f"""<script>console.log("heard")</script><link rel="stylesheet" href="{ASKED}">
+<body><div style="width:500px">too wide</div>"""
 CUT_OFF = """<figure><svg width="90" height="30"><text x="60" y="20">longer than its room</text>
 <text x="2" y="20">on top of it</text></svg></figure>"""
 
@@ -27,8 +29,9 @@ def test_the_browser_sees_what_sticks_out_is_cut_off_or_is_on_the_console():
     assert wide["overflowing"] == ["too wide"]
     assert cut["clipped"] == ["longer than its room"]
     assert cut["touching"] == ["longer than its room / on top of it"]
-    assert len(console) == 1
-    assert "heard" in console[0]
+    assert (wide["requests"], cut["requests"]) == ([ASKED], [])
+    assert (cut["names"], cut["smallest"]) == ([], 16)
+    assert any("heard" in line for line in console)
 
 
 def test_the_page_fits_a_phone_and_a_desk_with_no_label_cut_off(any_report):
@@ -37,9 +40,15 @@ def test_the_page_fits_a_phone_and_a_desk_with_no_label_cut_off(any_report):
     assert console == []
     for seen in found:
         assert (seen["scrolls"], seen["overflowing"], seen["clipped"], seen["touching"]) == (False, [], [], [])
-        assert seen["background"] == "rgb(246, 247, 249)"
+        assert (seen["background"], seen["requests"]) == ("rgb(246, 247, 249)", [])
         assert len(seen["texts"]) == len(figures_of(any_report))
         assert min(seen["texts"]) > len(any_report.arms)
+
+
+def test_every_figure_has_a_name_for_a_screen_reader_and_legible_words_on_a_phone(report, page, figures):
+    ((phone,), _) = look([(page, PHONE)])
+    assert phone["names"] == [figure.alt for figure in figures.values()]
+    assert phone["smallest"] >= 8.5
 
 
 def test_the_page_goes_dark_with_the_reader(page):
