@@ -60,6 +60,7 @@ def execute(
         threads=threads,
         on_epoch=record_epoch,
     )
+    folder.write_history(outcome.history)  # an attempt cut off behind its last checkpoint left the last row out
     write_predictions(folder.predictions("val"), outcome.val)
     write_predictions(folder.predictions("test"), outcome.test)
     scores = {"val": _scores(outcome.val), "test": _scores(outcome.test)}

@@ -14,17 +14,17 @@ import transformers
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import Dataset as TorchDataset
-from transformers import EvalPrediction, Trainer, TrainerCallback, TrainingArguments
+from transformers import EvalPrediction, PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
 from typing_extensions import override
 
 from analysis.metrics import overall_scores
 from analysis.predictions import Predictions
 from dermtune import checkpoints
-from dermtune.config import TrainingConfig
+from dermtune.config import ConfigError, TrainingConfig
 from dermtune.data.dataset import Dataset, Split
 from dermtune.ledger import Diverged
 from dermtune.losses import ClassificationLoss, loss_for
-from dermtune.model import build_model
+from dermtune.model import build_model, check_image_size
 from dermtune.pixels import PixelPipeline, pipeline_for
 from dermtune.plan import Trial
 from dermtune.sampling import PowerSampler, training_prior
@@ -103,7 +103,12 @@ class _PairedTrainer(Trainer):
             losses = loss(outputs.logits, labels)
             return losses.sum() / (len(losses) if num_items_in_batch is None else num_items_in_batch)
 
-        super().__init__(compute_loss_func=scaled_loss, data_collator=_as_gathered, **kwargs)
+        super().__init__(
+            compute_loss_func=scaled_loss,
+            compute_metrics=self._overall_scores,
+            data_collator=_as_gathered,
+            **kwargs,
+        )
 
     @override
     def _get_train_sampler(self, train_dataset: Any = None) -> PowerSampler:
@@ -121,13 +126,22 @@ class _PairedTrainer(Trainer):
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if "loss" in logs:
             if not math.isfinite(logs["loss"]):
-                raise Diverged(f"training loss is {logs['loss']} in epoch {round(logs['epoch'])}")
+                raise Diverged(f"training loss is {logs['loss']} in epoch {self._epoch()}")
             seconds = time.perf_counter() - self._epoch_started
             logs = {**logs, "seconds": seconds, "images_per_second": len(self._sampler) / seconds}
         super().log(logs, start_time)
 
     def epoch_begins(self) -> None:
         self._epoch_started = time.perf_counter()
+
+    def _overall_scores(self, evaluated: EvalPrediction) -> dict[str, float]:
+        logits = torch.from_numpy(np.asarray(evaluated.predictions, dtype=np.float32))
+        if not logits.isfinite().all():
+            raise Diverged(f"logits are not finite after epoch {self._epoch()}")
+        return dict(overall_scores(np.asarray(evaluated.label_ids), logits.softmax(-1).double().numpy()))
+
+    def _epoch(self) -> int:
+        return round(self.state.epoch or 0)
 
     def _next_micro_step(self) -> int:
         """A number for each forward pass that a resumed trial finds again: the step, and the pass inside it."""
@@ -160,6 +174,8 @@ def _trainer(trial: Trial, data: Dataset, checkpoint: Path, on_epoch: Callable[[
     counts = np.bincount(data.train.label, minlength=len(data.classes))
     events = _EpochEvents(on_epoch)
     model = build_model(config.model, data.classes)
+    check_image_size(model, config.data.image_size)
+    _check_recomputation(model, config.training)
     if config.training.channels_last:
         cast(Any, model).to(memory_format=torch.channels_last)
     events.trainer = _PairedTrainer(
@@ -167,7 +183,6 @@ def _trainer(trial: Trial, data: Dataset, checkpoint: Path, on_epoch: Callable[[
         args=_arguments(config.training, trial.seed, checkpoint),
         train_dataset=_Images(data.train),
         eval_dataset=_Images(data.val),
-        compute_metrics=_val_scores,
         callbacks=[events],
         sampler=PowerSampler(data.train.label, power, trial.seed),
         loss=loss_for(config.levers, training_prior(counts, power)),
@@ -175,6 +190,11 @@ def _trainer(trial: Trial, data: Dataset, checkpoint: Path, on_epoch: Callable[[
     )
     events.trainer.remove_callback(transformers.PrinterCallback)
     return events.trainer
+
+
+def _check_recomputation(model: PreTrainedModel, training: TrainingConfig) -> None:
+    if training.gradient_checkpointing and not model.supports_gradient_checkpointing:
+        raise ConfigError(f"`gradient_checkpointing` must be False with {model.config.model_type}, which has none")
 
 
 def _arguments(training: TrainingConfig, seed: int, checkpoint: Path) -> TrainingArguments:
@@ -185,6 +205,7 @@ def _arguments(training: TrainingConfig, seed: int, checkpoint: Path) -> Trainin
     return TrainingArguments(
         output_dir=str(checkpoint),
         seed=seed,
+        use_cpu=not on_gpu,
         num_train_epochs=training.epochs,
         per_device_train_batch_size=training.batch_size,
         per_device_eval_batch_size=training.eval_batch_size,
@@ -209,11 +230,6 @@ def _arguments(training: TrainingConfig, seed: int, checkpoint: Path) -> Trainin
     )
 
 
-def _val_scores(evaluated: EvalPrediction) -> dict[str, float]:
-    logits = torch.from_numpy(np.asarray(evaluated.predictions, dtype=np.float32))
-    return dict(overall_scores(np.asarray(evaluated.label_ids), logits.softmax(-1).double().numpy()))
-
-
 def _predict(trainer: _PairedTrainer, trial: Trial, data: Dataset, name: str) -> Predictions:
     split: Split = getattr(data, name)
     return Predictions(
@@ -231,10 +247,7 @@ def _predict(trainer: _PairedTrainer, trial: Trial, data: Dataset, name: str) ->
 
 
 def _logits(trainer: _PairedTrainer, images: _Images) -> NDArray[np.float32]:
-    logits: NDArray[np.float32] = np.asarray(trainer.predict(images).predictions, dtype=np.float32)
-    if not np.isfinite(logits).all():
-        raise Diverged("the trained model's logits are not finite")
-    return logits
+    return np.asarray(trainer.predict(images).predictions, dtype=np.float32)
 
 
 def _history(log_history: list[dict[str, float]]) -> History:
