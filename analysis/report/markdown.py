@@ -22,7 +22,7 @@ from analysis.words import (
 def render_markdown(report: Report) -> str:
     """The answer, the verdicts with their reasons, the classes, what is missing, how it was made."""
     blocks = [
-        f"# {report.name}",
+        f"# {_plain(report.name)}",
         f"_{_plain(report.question)}_" if report.question else "",
         "\n".join(f"- {_plain(sentence)}" for sentence in answer(report)),
         "## Verdicts" if report.comparisons else "## Runs",
@@ -40,7 +40,7 @@ def render_markdown(report: Report) -> str:
 def _arms(report: Report) -> str:
     unit = unit_of(report.metric)
     compared = {comparison.arm: comparison for comparison in report.comparisons}
-    title = metric_title(report.metric)
+    title = _plain(metric_title(report.metric))
     delta = f"delta{unit.symbol and ','}{unit.symbol}"
     head = ["arm", "seeds", title, "sd", delta, "95% interval", "p adj.", "verdict"]
     shown = len(head) if compared else head.index(delta)
@@ -49,7 +49,7 @@ def _arms(report: Report) -> str:
 
 
 def _arm(arm: ArmSummary, comparison: Comparison | None, unit: Unit) -> list[str]:
-    cells = [f"`{arm.arm}`", str(arm.n_seeds), unit.score(arm.mean), "–" if arm.sd is None else unit.score(arm.sd)]
+    cells = [_code(arm.arm), str(arm.n_seeds), unit.score(arm.mean), "–" if arm.sd is None else unit.score(arm.sd)]
     if comparison is None:
         return [*cells, "", "", "", "baseline"]
     interval = unit.interval(comparison.ci_low_simultaneous, comparison.ci_high_simultaneous)
@@ -67,13 +67,13 @@ def _legend(report: Report) -> str:
 
 
 def _reasons(report: Report) -> str:
-    return "\n".join(f"- {SIGNS[c.verdict]} `{c.arm}`: {_plain(c.reason)}" for c in report.comparisons)
+    return "\n".join(f"- {SIGNS[c.verdict]} {_code(c.arm)}: {_plain(c.reason)}" for c in report.comparisons)
 
 
 def _classes(report: Report) -> str:
     """The baseline's recall in percent, and what each arm adds in points; the most test images first."""
     points = unit_of("recall")
-    head = ["class", "images", *(f"`{arm.arm}`" for arm in report.arms)]
+    head = ["class", "images", *(_code(arm.arm) for arm in report.arms)]
     rows = (
         [
             _plain(score.name),
@@ -97,7 +97,7 @@ def _remark(remark: Remark) -> str:
 
 
 def _provenance(report: Report) -> str:
-    lines = "\n".join(f"- {label}: {text}" for label, text in provenance_rows(report.provenance))
+    lines = "\n".join(f"- {label}: {_plain(text)}" for label, text in provenance_rows(report.provenance))
     return lines and f"## How it was made\n\n{lines}"
 
 
@@ -108,7 +108,14 @@ def _table(head: Sequence[str], alignment: str, rows: Iterable[Sequence[str]]) -
 
 def _plain(text: str) -> str:
     """The text with what Markdown would read as markup escaped; an underscore within a word is none."""
-    return re.sub(r"([\\`*<&\[$])", r"\\\1", text)
+    return re.sub(r"[\\`*<&\[$~]|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", text)
+
+
+def _code(name: str) -> str:
+    """The name as a code span, between more backticks than stand in it at a time."""
+    fence = "`" * (1 + max(map(len, re.findall("`+", name)), default=0))
+    room = " " if len(fence) > 1 else ""
+    return f"{fence}{room}{name}{room}{fence}"
 
 
 def _cell(text: str) -> str:

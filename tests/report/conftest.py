@@ -173,12 +173,33 @@ _SITES = ("hand", "foot", "scalp")
 
 @pytest.fixture(scope="session")
 def awkward(report):
-    """Names that mean something to Markdown, HTML, rich or TeX."""
-    names = {"focal_gamma=1": "[red]a|b[/]", "focal_gamma=2": "<b>&amp;$x_1$", "focal_gamma=3": "x" * 90}
+    """Names of arms and classes that mean something to Markdown, HTML, rich or TeX."""
+    arms = {
+        "focal_gamma=1": "[red]a|b[/]",
+        "focal_gamma=2": "<b>&amp;$x_1$",
+        "focal_gamma=3": "x" * 90,
+        "label_smoothing=0.1": "`a` ``|`` ~b~ __c__",
+    }
+    classes = {"melanoma": "<i>mel|anoma</i>", "benign keratosis": "__[bold]~$k_1$~__ `|` \\|"}
     return replace(
         report,
-        arms=tuple(replace(arm, arm=names.get(arm.arm, arm.arm)) for arm in report.arms),
-        comparisons=tuple(replace(c, arm=names.get(c.arm, c.arm)) for c in report.comparisons),
+        class_names=tuple(classes.get(name, name) for name in report.class_names),
+        arms=tuple(
+            replace(
+                arm,
+                arm=arms.get(arm.arm, arm.arm),
+                classes=tuple(replace(score, name=classes.get(score.name, score.name)) for score in arm.classes),
+            )
+            for arm in report.arms
+        ),
+        comparisons=tuple(
+            replace(
+                c,
+                arm=arms.get(c.arm, c.arm),
+                class_deltas={classes.get(name, name): delta for name, delta in c.class_deltas.items()},
+            )
+            for c in report.comparisons
+        ),
     )
 
 

@@ -2,6 +2,8 @@ import json
 import math
 from dataclasses import replace
 
+import pytest
+
 from analysis.report import render_json
 
 TOP = {
@@ -31,11 +33,11 @@ def test_numbers_survive_unrounded_as_fractions(report):
     assert document["margin"] == 0.006
 
 
-def test_an_infinite_number_is_null(report):
-    known = replace(report, comparisons=(replace(report.comparisons[0], df=math.inf),))
-    text = render_json(known)
-    assert json.loads(text)["comparisons"][0]["df"] is None
-    assert "Infinity" not in text
+@pytest.mark.parametrize("number", [math.inf, -math.inf, math.nan])
+def test_a_number_that_json_has_not_is_null(report, number):
+    odd = replace(report, comparisons=(replace(report.comparisons[0], df=number),))
+    document = json.loads(render_json(odd), parse_constant=pytest.fail)
+    assert document["comparisons"][0]["df"] is None
 
 
 def test_an_arm_alone_has_no_comparisons(alone):

@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 
 import pytest
@@ -5,7 +6,7 @@ from markdown_it import MarkdownIt
 
 from analysis.report import render_markdown
 
-GITHUB = MarkdownIt("commonmark").enable("table")
+GITHUB = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 
 
 def tables(text):
@@ -33,6 +34,13 @@ def test_both_tables_parse_with_a_row_for_each_arm_and_class(name, request):
     assert sorted(row[0] for row in classes[1:]) == sorted(report.class_names)
     assert {len(row) for row in arms} == {8}
     assert {len(row) for row in classes} == {2 + len(report.arms)}
+
+
+@pytest.mark.parametrize("name", ["report", "wide", "awkward", "alone"])
+def test_every_row_has_as_many_cells_as_its_head_before_a_parser_fills_or_cuts_them(name, request):
+    text = render_markdown(request.getfixturevalue(name))
+    for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
+        assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}) == 1
 
 
 def test_a_row_says_delta_interval_p_and_verdict(report):
@@ -71,7 +79,9 @@ def test_an_arm_alone_shows_what_it_has_and_no_empty_column(alone):
 def test_a_name_is_never_read_as_markup(awkward):
     html = GITHUB.render(render_markdown(awkward))
     assert "Keep &lt;b&gt;&amp;amp;$x_1$ (+1.7 pt)" in html
-    assert "<b>" not in html
+    assert "Reject `a` ``|`` ~b~ __c__ (+0.1 pt)" in html
+    assert "<td>__[bold]~$k_1$~__ `|` \\|</td>" in html.replace(' style="text-align:left"', "")
+    assert re.findall("<(?:b|i|em|s)>", html) == ["<em>"]  # the question's own
 
 
 def test_what_is_not_known_leaves_no_empty_heading(report):

@@ -1,4 +1,5 @@
 import io
+import re
 from dataclasses import replace
 
 import pytest
@@ -6,6 +7,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from analysis.report import print_report
+from analysis.words import unit_of
 
 WIDTHS = (80, 100, 140)
 
@@ -33,6 +35,18 @@ def test_every_arm_has_its_numbers_and_verdict_in_one_row(report, width):
     ):
         assert any(line.startswith(arm) and all(cell in line for cell in cells) for line in lines)
     assert sum("? inconclusive" in line for line in lines) == 2
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("name", ["report", "wide", "awkward"])
+def test_no_comparison_loses_its_name_delta_or_verdict_to_the_width(name, width, request):
+    report = request.getfixturevalue(name)
+    lines = printed(report, width).splitlines()
+    rows = [line for line in lines if re.search("[✓✗?] (keep|reject|inconclusive)", line)]
+    for row, comparison in zip(rows, report.comparisons, strict=True):
+        assert row.startswith(comparison.arm.partition("+")[0][:20])
+        assert unit_of(report.metric).delta(comparison.delta) in row
+        assert comparison.verdict in row
 
 
 def test_intervals_are_drawn_where_there_is_room(report):
