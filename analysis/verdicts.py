@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from analysis.records import Estimand, GuardResult, Verdict
 from analysis.variance import Contrast, Interval, t_quantile
+from analysis.words import higher_is_better, metric_title, unit_of
 
 MOST_SEEDS = 200
 """Beyond this many seeds an arm nobody waits for a decision."""
@@ -68,7 +69,7 @@ def seeds_to_decide(evidence: Evidence) -> int | None:
 
 
 def _keep(evidence: Evidence, gain: Interval) -> Judgement:
-    margin, side = _size(evidence.margin, evidence.metric), _better(evidence)
+    margin, side = unit_of(evidence.metric).size(evidence.margin), _better(evidence)
     if gain.low > evidence.margin:
         label, where = "practical", f"lies wholly beyond the margin of {margin}"
     elif gain.high < evidence.margin:
@@ -85,7 +86,7 @@ def _keep(evidence: Evidence, gain: Interval) -> Judgement:
 
 
 def _reject(evidence: Evidence, gain: Interval) -> Judgement:
-    margin = _size(evidence.margin, evidence.metric)
+    margin = unit_of(evidence.metric).size(evidence.margin)
     narrow = _gain(evidence, evidence.interval_90)
     interval = evidence.interval
     if gain.high < 0:
@@ -99,7 +100,7 @@ def _reject(evidence: Evidence, gain: Interval) -> Judgement:
 
 
 def _inconclusive(evidence: Evidence) -> Judgement:
-    where = f"holds both no gain and a gain of {_size(evidence.margin, evidence.metric)}"
+    where = f"holds both no gain and a gain of {unit_of(evidence.metric).size(evidence.margin)}"
     needed = seeds_to_decide(evidence)
     return Judgement(
         verdict="inconclusive",
@@ -137,34 +138,19 @@ def _sentence(evidence: Evidence, interval: Interval, where: str, *more: str) ->
     level = "90% interval" if interval is evidence.interval_90 else "interval"
     assumed = any(part.assumed for part in evidence.contrast.parts) and evidence.estimand != "images"
     noise = ["this rests on an assumed run-to-run noise, not on a measured one"] if assumed else []
-    said = (
-        f"{_signed(evidence.delta, evidence.metric, 1)}; the {level}, {_ends(interval, evidence.metric)}, {where}"
-    )
+    unit = unit_of(evidence.metric)
+    ends = unit.interval(interval.low, interval.high) + unit.symbol
+    said = f"{unit.said(evidence.delta)}; the {level}, {ends}, {where}"
     return "; ".join([said, *more, *noise]) + "."
 
 
 def _cost(guard: GuardResult) -> str:
+    """What a guard metric does, and whether a loss of more than its margin is certain or only possible."""
+    unit = unit_of(guard.metric)
+    least_loss = -guard.ci_high if higher_is_better(guard.metric) else guard.ci_low
+    loss = f"a loss above {unit.size(guard.margin)}"
     return (
-        f"at a cost: {guard.metric} moves by {_signed(guard.delta, guard.metric, 1)} "
-        f"({_ends(Interval(low=guard.ci_low, high=guard.ci_high), guard.metric)}), "
-        f"and a loss above {_size(guard.margin, guard.metric)} is not ruled out"
+        f"at a cost: {metric_title(guard.metric)} moves by {unit.said(guard.delta)} "
+        f"({unit.interval(guard.ci_low, guard.ci_high)}{unit.symbol}), "
+        f"{loss}" + ("" if least_loss > guard.margin else " that is not ruled out")
     )
-
-
-def _ends(interval: Interval, metric: str) -> str:
-    low, high = (_signed(end, metric, 2).removesuffix(" pt") for end in (interval.low, interval.high))
-    return f"{low} to {high}{_unit(metric)}"
-
-
-def _signed(value: float, metric: str, decimals: int) -> str:
-    """`+1.1 pt` of .011; NLL has no points and keeps four decimals."""
-    text = f"{value:+.4f}" if metric == "nll" else f"{100 * value:+.{decimals}f}"
-    return text.replace("-", "−") + _unit(metric)
-
-
-def _size(value: float, metric: str) -> str:
-    return f"{value:g}" if metric == "nll" else f"{100 * value:g} pt"
-
-
-def _unit(metric: str) -> str:
-    return "" if metric == "nll" else " pt"

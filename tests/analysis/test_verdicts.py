@@ -88,7 +88,7 @@ CASES = {
         evidence(0.02, 0.006, metric="nll", higher=False),
         "reject",
         "worse",
-        "+0.0200; the interval, +0.0140 to +0.0260, lies above 0.",
+        "+0.020; the interval, +0.0140 to +0.0260, lies above 0.",
     ),
 }
 
@@ -137,9 +137,14 @@ def test_a_kept_arm_that_harms_a_guard_is_kept_at_a_cost_that_is_named():
     )
     judged = judge(evidence(0.0168, 0.006, guards=(guard,)))
     assert (judged.verdict, judged.label) == ("keep", "at a cost")
-    assert (
-        "at a cost: top1 moves by −1.4 pt (−1.90 to −0.90 pt), and a loss above 0.6 pt is not ruled out"
-        in judged.reason
+    assert judged.reason.endswith("at a cost: top-1 moves by −1.4 pt (−1.90 to −0.90 pt), a loss above 0.6 pt.")
+
+
+def test_a_guard_that_may_or_may_not_be_harmed_is_told_as_such():
+    guard = GuardResult(metric="ece", delta=0.004, ci_low=-0.001, ci_high=0.009, margin=0.006, non_inferior=False)
+    judged = judge(evidence(0.0168, 0.006, guards=(guard,)))
+    assert judged.reason.endswith(
+        "at a cost: ECE moves by +0.4 pt (−0.10 to +0.90 pt), a loss above 0.6 pt that is not ruled out."
     )
 
 
