@@ -1,5 +1,6 @@
 """A study: arms tested on the same images, put together from one prediction file a run."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,9 @@ from analysis.metrics import Floats, Outcome, outcome
 
 Ints = NDArray[np.int64]
 Strings = NDArray[np.str_]
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+"""What ends a line, steers a terminal or makes an SVG unreadable."""
 
 
 class SourceError(ValueError):
@@ -119,8 +123,9 @@ def assemble(
 
     Each file is reduced to its outcome as it comes, so memory holds one file's probabilities at a time. What was
     set aside becomes a line of the problems. Raises SourceError where files differ in images, labels, groups or
-    classes, or where there is none.
+    classes, where there is none, or where a name cannot be printed in a line.
     """
+    _check_names(question.name, "an arm", question.arms)
     reference: Tested | None = None
     runs: dict[str, dict[int, Run]] = {name: {} for name in question.arms}
     aside: list[SetAside] = []
@@ -129,7 +134,9 @@ def assemble(
             aside.append(file)
             continue
         in_order = _sorted(file)
-        reference = reference or in_order
+        if reference is None:
+            _check_names(file.source, "a class", file.classes)
+            reference = in_order
         aligned = _aligned(in_order, reference)
         runs[file.arm][file.seed] = Run(seed=file.seed, outcome=outcome(aligned.label, aligned.probabilities))
     n_runs = len(aside) + sum(map(len, runs.values()))
@@ -151,6 +158,11 @@ def assemble(
         problems=(*problems, *set_aside, *_without_runs(runs), *_unequal_seeds(arms), *_empty_classes(reference)),
         provenance=provenance,
     )
+
+
+def _check_names(source: str, what: str, names: Iterable[str]) -> None:
+    for name in filter(_CONTROL.search, names):
+        raise SourceError(f"{source}: {what}'s name must be one line without control characters, got {name!r}")
 
 
 def _sorted(file: Tested) -> Tested:
