@@ -31,11 +31,7 @@ def write_report(report: Report, folder: Path) -> ReportFiles:
     try:
         _fill(made, report)
         made.chmod(0o755)
-        old = made.with_name(f"{made.name}.old")
-        if folder.exists():
-            folder.rename(old)
-        made.rename(folder)
-        shutil.rmtree(old, ignore_errors=True)
+        _replace(folder, made)
     finally:
         shutil.rmtree(made, ignore_errors=True)
     return _files(folder)
@@ -50,6 +46,20 @@ def write_text(path: Path, text: str) -> None:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _replace(folder: Path, made: Path) -> None:
+    """Put `made` in the folder's place; where that fails, what was there is put back."""
+    old = made.with_name(f"{made.name}.old")
+    if folder.exists():
+        folder.rename(old)
+    try:
+        made.rename(folder)
+    except OSError:
+        if old.exists():
+            old.rename(folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _files(folder: Path) -> ReportFiles:

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 
@@ -30,6 +31,22 @@ def test_a_report_that_fails_half_way_leaves_the_older_one_and_no_litter(report,
 
     monkeypatch.setattr(files, "render_html", full)
     with pytest.raises(OSError, match="No space left"):
+        write_report(report, tmp_path / "report")
+    assert (tmp_path / "report" / "report.json").read_text() == older
+    assert [path.name for path in tmp_path.iterdir()] == ["report"]
+
+
+def test_a_report_that_cannot_take_the_older_ones_place_leaves_it_there(report, alone, tmp_path, monkeypatch):
+    older = write_report(alone, tmp_path / "report").json.read_text()
+    rename = Path.rename
+
+    def refused(self, target):
+        if not (self / "figures" / "forest.svg").exists():
+            return rename(self, target)
+        raise OSError("Input/output error")
+
+    monkeypatch.setattr(Path, "rename", refused)
+    with pytest.raises(OSError, match="Input/output"):
         write_report(report, tmp_path / "report")
     assert (tmp_path / "report" / "report.json").read_text() == older
     assert [path.name for path in tmp_path.iterdir()] == ["report"]
