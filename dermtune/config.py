@@ -134,7 +134,7 @@ class ModelConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingConfig:
-    """The loop: optimiser, schedule, budget of steps, augmentation."""
+    """The loop: optimiser, schedule, budget of steps, augmentation. Gradients are clipped at a norm of 1."""
 
     epochs: int = 10
     batch_size: int = 64

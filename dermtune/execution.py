@@ -14,7 +14,7 @@ from typing import Any
 
 from analysis.metrics import overall_scores
 from analysis.predictions import Predictions, write_predictions
-from dermtune.config import Config, DataConfig, ModelConfig
+from dermtune.config import Config, DataConfig
 from dermtune.data.dataset import Dataset, open_dataset, prepare
 from dermtune.data.manifest import DataError
 from dermtune.data.place import Place
@@ -93,15 +93,15 @@ def fingerprints(config: Config, place: Place) -> Mapping[str, str]:
     return found
 
 
-def check_model(config: ModelConfig, classes: tuple[str, ...]) -> None:
-    """Raises ModelError where the model cannot be had: in the driver, not once a trial."""
+def check_model(config: Config, classes: tuple[str, ...]) -> None:
+    """Raises ModelError where the model cannot be had or reads other images: in the driver, not once a trial."""
     # These take seconds to import, see `execute`.
     import transformers
 
-    from dermtune.model import describe_model
+    from dermtune.model import check_image_size, describe_model
 
     transformers.logging.set_verbosity_error()
-    describe_model(config, classes)
+    check_image_size(describe_model(config.model, classes), config.data.image_size)
 
 
 @functools.lru_cache(maxsize=2)

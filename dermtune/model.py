@@ -67,11 +67,11 @@ def describe_model(config: ModelConfig, classes: tuple[str, ...]) -> Any:
     return hf_config
 
 
-def check_image_size(model: PreTrainedModel, side: int) -> None:
+def check_image_size(hf_config: Any, side: int) -> None:
     """Raises ModelError where the model's position embeddings are for images of another size."""
-    if model.config.model_type == "siglip" and model.config.vision_config.image_size != side:
+    if hf_config.model_type == "siglip" and hf_config.vision_config.image_size != side:
         raise ModelError(
-            f"`image_size` of the data must be the model's, {model.config.vision_config.image_size}, got {side}"
+            f"`image_size` of the data must be the model's, {hf_config.vision_config.image_size}, got {side}"
         )
 
 

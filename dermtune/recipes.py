@@ -66,6 +66,7 @@ def laptop() -> Recipe:
             training=TrainingConfig(epochs=12, batch_size=64, learning_rate=2e-3, warmup_fraction=0.2, vflip=True),
         ),
         data_dir="data/laptop",
+        seconds_per_trial=10.0,
         note="drawn images, not photographs: a rehearsal of the design, never evidence about a lever",
     )
 
@@ -97,6 +98,7 @@ def ham10000() -> Recipe:
             ),
         ),
         data_dir="data/ham10000",
+        seconds_per_trial=29.0,
         note="a folder with images/<image_id>.jpg and metadata.csv (image_id, lesion_id, dx, split)",
     )
 

@@ -47,7 +47,7 @@ def _sweep(task: Task, console: Console) -> int:
     with task.folder.lock():
         done = task.folder.done(task.plan.trials)
         if len(done) < len(task.plan.trials):
-            check_model(task.recipe.config.model, task.classes)
+            check_model(task.recipe.config, task.classes)
         unused = task.folder.write_plan(task.plan, task.question)
         if unused:
             console.print(f"{unused} done trials of another question or other data stay there, unused.")

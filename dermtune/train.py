@@ -174,7 +174,7 @@ def _trainer(trial: Trial, data: Dataset, checkpoint: Path, on_epoch: Callable[[
     counts = np.bincount(data.train.label, minlength=len(data.classes))
     events = _EpochEvents(on_epoch)
     model = build_model(config.model, data.classes)
-    check_image_size(model, config.data.image_size)
+    check_image_size(model.config, config.data.image_size)
     _check_recomputation(model, config.training)
     if config.training.channels_last:
         cast(Any, model).to(memory_format=torch.channels_last)

@@ -163,6 +163,16 @@ def test_where_every_trial_fails_there_is_no_report_and_the_reasons_are_told(arg
     assert not Path("runs/tiny-tiny/report").exists()
 
 
+def test_a_model_for_images_of_another_size_is_refused_before_anything_is_written(arguments, capsys):
+    siglip = 'architecture="siglip", settings={"vision_config": {"image_size": 32, "patch_size": 8}}'
+    head, _, tail = RECIPE.partition('architecture="resnet"')
+    Path("recipe.py").write_text(f"{head}{siglip}{tail[tail.index('),') :]}")
+    assert sweep.main(arguments) == 2
+    assert capsys.readouterr().err == ("dermtune-sweep: `image_size` of the data must be the model's, 32, got 16\n")
+    assert not Path("runs/tiny-tiny/sweep.json").exists()
+    assert not Path("mlflow.db").exists()
+
+
 def test_a_budget_ends_the_sweep_between_trials(arguments, capsys):
     assert sweep.main([*arguments, "--max-usd", "0.0000001", "--usd-per-hour", "2"]) == 1
     assert "The budget is spent" in capsys.readouterr().out
