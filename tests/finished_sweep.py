@@ -1,4 +1,4 @@
-"""A finished sweep's folder of any size, its predictions drawn from a known truth."""
+"""A finished sweep's folder of any size, as `python -m dermtune.sweep` leaves it; its predictions are drawn."""
 
 import hashlib
 import json
@@ -10,36 +10,32 @@ from numpy.typing import NDArray
 
 from analysis.predictions import Predictions, write_predictions
 
-QUESTION = "Which of these arms beats the baseline?"
+HAM10000 = (1006, 167, 165, 77, 49, 26, 22)
+"""Images of each class, the commonest first: a test set of HAM10000's size and imbalance."""
 
 
 def write_sweep(
-    folder: Path, gains: Mapping[str, float], *, n_seeds: int, sizes: Sequence[int], runs_differ: float = 0.3
+    folder: Path, gains: Mapping[str, float], *, seeds: Sequence[int] = range(5), sizes: Sequence[int] = HAM10000
 ) -> Path:
-    """The folder, in which each arm's logits of the true class are higher by its gain; the first is the baseline.
-
-    Images differ in difficulty, for all runs alike; `runs_differ` is the standard deviation of what one run adds to
-    the logits of a whole class. The runs of one seed share that, so arms with the same gain predict the same.
-    """
+    """The folder, in which each arm adds its gain to the logit of the true class; the first arm is the baseline."""
+    trials = [
+        {"trial_id": f"{number:03d}-{seed}", "arm": arm, "seed": seed}
+        for seed in seeds
+        for number, arm in enumerate(gains)
+    ]
     label = np.repeat(np.arange(len(sizes)), sizes)
-    images = np.random.default_rng(0).normal(0, 1.5, (len(label), len(sizes)))
-    trials = []
-    for seed in range(n_seeds):
-        rng = np.random.default_rng([1, seed])
-        base = images + rng.normal(0, 0.5, images.shape) + rng.normal(0, runs_differ, len(sizes))
-        for arm, gain in gains.items():
-            trial = {"trial_id": f"{len(trials):05d}", "arm": arm, "seed": seed}
-            trials.append(trial)
-            _write_trial(folder / "trials", trial, label, base + (2.5 + gain) * np.eye(len(sizes))[label])
+    hard = np.random.default_rng(7).normal(0, 1.5, (len(label), len(sizes)))
+    for trial in trials:
+        _write_trial(folder / "trials" / trial["trial_id"], trial, label, _logits(trial, label, hard, gains))
     asked = {
         "format": 1,
-        "sweep": folder.name,
-        "question": QUESTION,
+        "sweep": "focal_ls",
+        "question": "Does focal loss lift the long tail?",
         "baseline": next(iter(gains)),
         "primary_metric": "balanced_accuracy",
         "guard_metrics": ["top1"],
         "margin": 0.006,
-        "arms": [{"arm": arm, "levers": {"gain": gain}} for arm, gain in gains.items()],
+        "arms": [{"arm": arm, "levers": {}} for arm in gains],
         "trials": trials,
     }
     (folder / "sweep.json").write_text(json.dumps(asked))
@@ -48,7 +44,7 @@ def write_sweep(
 
 def long_tail(n_images: int, n_classes: int, rarest: int) -> list[int]:
     """Images of each class, falling geometrically to `rarest` and summing to `n_images`."""
-    low, high = 1.0, float(n_images)
+    low, high = float(rarest), float(n_images)
     while high - low > 1e-9 * high:
         middle = (low + high) / 2
         total = np.geomspace(middle, rarest, n_classes).sum()
@@ -57,25 +53,38 @@ def long_tail(n_images: int, n_classes: int, rarest: int) -> list[int]:
     return [sizes[0] + n_images - sum(sizes), *sizes[1:]]
 
 
-def _write_trial(trials: Path, trial: Mapping[str, object], label: NDArray[np.int64], logits: NDArray[np.float64]):
-    folder = trials / str(trial["trial_id"])
+def _logits(
+    trial: Mapping[str, str | int], label: NDArray[np.int64], hard: NDArray[np.float64], gains: Mapping[str, float]
+) -> NDArray[np.float32]:
+    """How hard each image is, what the seed does to every arm, what is this run's alone, and the arm's gain."""
+    shared = np.random.default_rng(trial["seed"]).normal(0, 0.1, hard.shape[1])
+    own = np.random.default_rng(list(trial["trial_id"].encode())).normal(0, 0.4, hard.shape)
+    truth = np.eye(hard.shape[1])[label]
+    return (hard + shared + own + (1.2 + gains[trial["arm"]]) * truth).astype(np.float32)
+
+
+def _write_trial(
+    folder: Path, trial: Mapping[str, str | int], label: NDArray[np.int64], logits: NDArray[np.float32]
+) -> None:
     folder.mkdir(parents=True)
     file = folder / "test.parquet"
-    order = np.arange(len(label))
+    images = np.arange(len(label))
     predictions = Predictions(
-        arm=str(trial["arm"]),
-        seed=int(str(trial["seed"])),
+        **trial,
         split="test",
-        trial_id=str(trial["trial_id"]),
         classes=tuple(f"class {k}" for k in range(logits.shape[1])),
-        sample_id=np.array([f"image{j:05d}" for j in order]),
-        group_id=np.array(
-            [f"lesion{k}-{j // 4 * 3 + min(j % 4, 2):05d}" for j, k in zip(order, label, strict=True)]
-        ),
+        sample_id=np.array([f"image{j:05d}" for j in images]),
+        group_id=np.array([f"lesion{j // 6 * 5 + min(j % 6, 4):05d}" for j in images]),
         label=label.astype(np.int16),
-        logits=logits.astype(np.float32),
+        logits=logits,
     )
     write_predictions(file, predictions)
-    sealed = {"test.parquet": hashlib.sha256(file.read_bytes()).hexdigest()}
-    manifest = {"format": 1, "status": "done", "files": sealed, "seconds": 900.0, "commit": "0f3c9a1"}
+    manifest = {
+        "format": 1,
+        "status": "done",
+        "files": {file.name: hashlib.sha256(file.read_bytes()).hexdigest()},
+        "commit": "0f3c9a1",
+        "device": "cpu",
+        "seconds": 60.0,
+    }
     (folder / "manifest.json").write_text(json.dumps(manifest))

@@ -9,19 +9,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from analysis import significance
-from analysis.predictions import Predictions, write_predictions
+from tests.finished_sweep import write_sweep
 
 ROOT = Path(__file__).parents[1]
-CLASSES = ("nv", "mel", "bkl", "bcc", "akiec", "vasc", "df")
-SIZES = (1006, 167, 165, 77, 49, 26, 22)
-LABEL = np.repeat(np.arange(len(SIZES)), SIZES).astype(np.int16)
-IDS = np.array([f"ISIC_{j:07d}" for j in range(len(LABEL))])
-LESIONS = np.array([f"HAM_{j // 6 * 5 + min(j % 6, 4):07d}" for j in range(len(LABEL))])
-
 GAINS = {
     "baseline": 0.0,
     "focal_gamma=1": 0.1,
@@ -33,76 +26,21 @@ GAINS = {
     "focal_gamma=3+label_smoothing=0.1": -0.6,
 }
 """What each arm adds to the logit of the true class: the truth that the verdicts are about."""
-SEEDS = (0, 1, 2, 3, 4)
 KINDS = ("json", "html", "markdown")
 FEW = ("--resamples", "200")
 """A tenth of a second: for what does not hang on the interval's last digit."""
 
 
-def write_sweep(folder, gains, seeds):
-    """A finished sweep's folder as `python -m dermtune.sweep` leaves it."""
-    trials = [
-        {"trial_id": f"{number:03d}-{seed}", "arm": arm, "seed": seed}
-        for seed in seeds
-        for number, arm in enumerate(gains)
-    ]
-    for trial in trials:
-        write_trial(folder / "trials" / trial["trial_id"], trial, gains[trial["arm"]])
-    asked = {
-        "format": 1,
-        "sweep": "focal_ls",
-        "question": "Does focal loss lift the long tail?",
-        "baseline": "baseline",
-        "primary_metric": "balanced_accuracy",
-        "guard_metrics": ["top1"],
-        "margin": 0.006,
-        "arms": [{"arm": arm, "levers": {}} for arm in gains],
-        "trials": trials,
-    }
-    (folder / "sweep.json").write_text(json.dumps(asked))
-    return folder
-
-
-def write_trial(folder, trial, gain):
-    file = folder / "test.parquet"
-    folder.mkdir(parents=True)
-    write_predictions(
-        file,
-        Predictions(
-            **trial, split="test", classes=CLASSES, sample_id=IDS, group_id=LESIONS, label=LABEL,
-            logits=logits(gain, trial["seed"], trial["trial_id"]),
-        ),
-    )  # fmt: skip
-    manifest = {
-        "format": 1,
-        "status": "done",
-        "files": {file.name: hashlib.sha256(file.read_bytes()).hexdigest()},
-        "commit": "0f3c9a1",
-        "device": "cpu",
-        "seconds": 60.0,
-    }
-    (folder / "manifest.json").write_text(json.dumps(manifest))
-
-
-def logits(gain, seed, trial_id):
-    """How hard each image is, what the seed does to every arm, and what is this run's alone."""
-    truth = np.eye(len(CLASSES))[LABEL]
-    hard = np.random.default_rng(7).normal(0, 1.5, truth.shape)
-    shared = np.random.default_rng(seed).normal(0, 0.1, len(CLASSES))
-    own = np.random.default_rng(list(trial_id.encode())).normal(0, 0.4, truth.shape)
-    return (hard + shared + own + (1.2 + gain) * truth).astype(np.float32)
-
-
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory):
-    return write_sweep(tmp_path_factory.mktemp("runs") / "focal_ls-laptop", GAINS, SEEDS)
+    return write_sweep(tmp_path_factory.mktemp("runs") / "focal_ls-laptop", GAINS)
 
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory):
     """The baseline and an arm that is better, one seed each."""
     gains = {arm: GAINS[arm] for arm in ("baseline", "focal_gamma=2")}
-    return write_sweep(tmp_path_factory.mktemp("runs") / "pair-laptop", gains, (0,))
+    return write_sweep(tmp_path_factory.mktemp("runs") / "pair-laptop", gains, seeds=(0,))
 
 
 @pytest.fixture
@@ -159,9 +97,9 @@ def test_a_metric_is_the_one_that_each_arm_is_listed_with(pair, judge, metric):
 
 
 def test_the_recall_of_a_class_is_a_metric(pair, judge):
-    report = judge(pair, "--metric", "recall:df", *FEW)
+    report = judge(pair, "--metric", "recall:class 6", *FEW)
     for arm in report["arms"]:
-        (of_class,) = [score["recall"] for score in arm["classes"] if score["name"] == "df"]
+        (of_class,) = [score["recall"] for score in arm["classes"] if score["name"] == "class 6"]
         assert arm["mean"] == pytest.approx(of_class)
 
 
@@ -171,14 +109,36 @@ def test_a_wider_margin_rejects_what_could_not_be_decided(sweep, judge):
     assert verdicts(report)["focal_gamma=1+label_smoothing=0.1"] == "reject"
 
 
-def test_an_interval_that_speaks_for_less_is_shorter(sweep, judge):
-    se = {
-        kind: np.array([c["se"] for c in judge(sweep, "--estimand", kind, *FEW)["comparisons"]])
-        for kind in ("both", "seeds", "images")
-    }
-    assert (se["seeds"] <= se["both"]).all()
-    assert se["seeds"].mean() < se["both"].mean()
-    assert se["images"].mean() < se["both"].mean()  # each by itself is an estimate, and may be above
+def test_the_margin_decides_whether_a_gain_is_practical_or_small(sweep, judge):
+    found = [judge(sweep, "--margin", margin, *FEW)["comparisons"][1] for margin in ("0", "0.9")]
+    assert [(c["verdict"], c["label"]) for c in found] == [("keep", "practical"), ("keep", "small")]
+
+
+def test_where_less_is_better_a_fall_is_kept(sweep, judge):
+    (found,) = (c for c in judge(sweep, "--metric", "nll", *FEW)["comparisons"] if c["arm"] == "focal_gamma=2")
+    assert found["verdict"] == "keep"
+    assert found["ci_high_simultaneous"] < 0
+
+
+def test_the_estimand_decides_which_variances_count(sweep, judge):
+    both, seeds, images = (judge(sweep, "--estimand", e, *FEW)["comparisons"] for e in ("both", "seeds", "images"))
+    for one, other, third in zip(both, seeds, images, strict=True):
+        assert other["se"] ** 2 == pytest.approx(one["v_seed"])
+        assert third["se"] ** 2 == pytest.approx(one["v_img"])
+        assert one["se"] ** 2 == pytest.approx(one["v_seed"] + max(0, one["v_img"] - one["v_res"]))
+
+
+@pytest.mark.parametrize(
+    ("estimand", "population"),
+    [
+        ("both", "new seeds and new images"),
+        ("seeds", "new seeds on this test set"),
+        ("images", "these checkpoints on new images"),
+    ],
+)
+def test_the_report_says_what_its_intervals_speak_for(pair, capsys, estimand, population):
+    significance.main([str(pair), "--estimand", estimand, *FEW])
+    assert f"speak for {population}." in " ".join(capsys.readouterr().out.split())
 
 
 def test_another_seed_draws_other_resamples_of_the_same_data(pair, judge):
@@ -192,12 +152,24 @@ def test_resamples_are_as_many_as_asked_for(pair, judge):
     assert judge(pair, *FEW)["n_resamples"] == 200
 
 
+def test_more_resamples_resolve_smaller_p_values(sweep, judge):
+    for n in (200, 400):
+        loss = judge(sweep, "--resamples", str(n))["comparisons"][-1]
+        assert (loss["label"], loss["p_value"]) == ("worse", 1 / (n + 1))
+
+
 def test_with_one_seed_an_arm_the_assumed_noise_decides(pair, judge):
     calm, wild = (judge(pair, "--run-sd", sd, *FEW) for sd in ("0.0001", "0.5"))
     assert verdicts(calm) == {"focal_gamma=2": "keep"}
     assert verdicts(wild) == {"focal_gamma=2": "inconclusive"}
     assert wild["run_sd"] == 0.5
+    assert wild["comparisons"][0]["v_seed"] == pytest.approx(2 * 0.5**2)
     assert "assumed" in wild["comparisons"][0]["reason"]
+
+
+def test_the_assumed_noise_does_not_count_where_it_was_measured(sweep, judge):
+    calm, wild = (judge(sweep, "--run-sd", sd, *FEW) for sd in ("0.0001", "0.5"))
+    assert calm["comparisons"] == wild["comparisons"]
 
 
 def test_page_markdown_and_json_are_written_where_asked_for_and_their_folders_made(pair, tmp_path, capsys):
@@ -224,8 +196,48 @@ def test_a_requirement_that_does_not_hold_fails_after_the_report_and_says_what_c
     assert (tmp_path / "r.json").is_file()
 
 
+def test_an_arm_whose_name_has_a_colon_can_be_required(tmp_path):
+    folder = write_sweep(tmp_path / "colon-laptop", {"baseline": 0.0, "loss:focal": 0.6}, seeds=(0,))
+    assert significance.main([str(folder), "--require", "loss:focal:keep", *FEW]) == 0
+    assert significance.main([str(folder), "--require", "loss:focal:reject", *FEW]) == 1
+
+
+def test_judging_leaves_the_sweeps_folder_as_it_was(pair, judge):
+    def hashes():
+        return {path: hashlib.sha256(path.read_bytes()).digest() for path in pair.rglob("*") if path.is_file()}
+
+    before = hashes()
+    judge(pair, *FEW)
+    assert hashes() == before
+
+
+@pytest.mark.parametrize("name", ["two\nlines", "\x1b[31mred", "nought\0", "a\u2028b"])
+def test_an_arm_that_would_break_a_line_a_terminal_or_a_drawing_is_refused(tmp_path, capsys, name):
+    (tmp_path / "sweep.json").write_text(
+        json.dumps(
+            {
+                "format": 1, "sweep": "odd", "baseline": "baseline", "primary_metric": "top1", "guard_metrics": [],
+                "margin": 0.006, "arms": [{"arm": name, "levers": {}}], "trials": [],
+            }
+        )
+    )  # fmt: skip
+    assert significance.main([str(tmp_path)]) == 2
+    said = f"odd: an arm's name must be one line without control characters, got {name!r}"
+    assert capsys.readouterr().err == f"dermtune-significance: {said}\n"
+
+
+def test_a_class_that_would_break_a_line_is_refused(tmp_path, capsys):
+    (tmp_path / "a.csv").write_text(
+        'sample_id,label,prob_a,"prob_b\nc"\n' + "".join(f"{i},a,.7,.3\n" for i in range(9))
+    )
+    (tmp_path / "index.csv").write_text("arm,seed,path\nbaseline,0,a.csv\n")
+    assert significance.main([str(tmp_path / "index.csv")]) == 2
+    said = "a.csv: a class's name must be one line without control characters, got 'b\\nc'\n"
+    assert capsys.readouterr().err.endswith(said)
+
+
 def test_an_arm_alone_is_reported_in_every_output(tmp_path, capsys):
-    alone = write_sweep(tmp_path / "repeat_baseline-laptop", {"baseline": 0.0}, SEEDS)
+    alone = write_sweep(tmp_path / "repeat_baseline-laptop", {"baseline": 0.0})
     assert significance.main([str(alone), *files_in(tmp_path), *FEW]) == 0
     mean = json.loads((tmp_path / "r.json").read_text())["arms"][0]["mean"]
     said = f"baseline alone: balanced accuracy {100 * mean:.2f}"
@@ -235,7 +247,7 @@ def test_an_arm_alone_is_reported_in_every_output(tmp_path, capsys):
 
 
 def test_an_arm_alone_has_no_verdict_that_could_be_required(tmp_path, capsys):
-    alone = write_sweep(tmp_path / "repeat_baseline-laptop", {"baseline": 0.0}, (0, 1))
+    alone = write_sweep(tmp_path / "repeat_baseline-laptop", {"baseline": 0.0}, seeds=(0, 1))
     assert significance.main([str(alone), "--require", "baseline:keep", *FEW]) == 2
     assert "compared, of which there is none, got 'baseline'" in capsys.readouterr().err
 
@@ -278,6 +290,13 @@ def help_text(monkeypatch, capsys):
 
 def test_the_help_fits_a_terminal(help_text):
     assert max(map(len, help_text.splitlines())) <= 80
+
+
+def test_the_help_has_every_option(help_text):
+    options = (
+        "--baseline --metric --margin --estimand --resamples --seed --run-sd --json --html --markdown --require"
+    )
+    assert re.findall(r"^  (--[\w-]+)", help_text, re.MULTILINE) == options.split()
 
 
 def test_the_help_teaches_path_verdicts_and_exit_codes(help_text):

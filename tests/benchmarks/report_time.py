@@ -25,7 +25,7 @@ from analysis.comparison import compare
 from analysis.predictions import read_predictions
 from analysis.report import write_report
 from analysis.sources import load_study
-from tests.finished_sweep import long_tail, write_sweep
+from tests.finished_sweep import HAM10000, long_tail, write_sweep
 
 N_RESAMPLES = 10_000
 PEER_RESAMPLES = 1_000
@@ -48,7 +48,7 @@ class Size:
 
 
 SIZES = (
-    Size(n_arms=8, n_seeds=5, images=(1012, 168, 166, 78, 50, 21, 17)),  # HAM10000's classes
+    Size(n_arms=8, n_seeds=5, images=HAM10000),
     Size(n_arms=12, n_seeds=10, images=long_tail(15_561, 30, rarest=10)),
 )
 
@@ -109,7 +109,7 @@ def measure(size: Size) -> None:
     console.print(str(size))
     gains = {"baseline": 0.0} | {f"focal_gamma={i}": 0.05 * i for i in range(1, size.n_arms)}
     with tempfile.TemporaryDirectory() as parent:
-        folder = write_sweep(Path(parent) / "sweep", gains, n_seeds=size.n_seeds, sizes=size.images)
+        folder = write_sweep(Path(parent) / "sweep", gains, seeds=range(size.n_seeds), sizes=size.images)
         began = time.perf_counter()
         subprocess.run([sys.executable, "-m", "tests.benchmarks.report_time", "--here", folder], check=True)
         console.print(f"  all of it, with Python's start: {time.perf_counter() - began:.2f} s")
