@@ -1,0 +1,87 @@
+"""The docs say what the commands do: no option, sweep, recipe or file is missing from them, none is made up."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from analysis import significance
+from dermtune import arguments
+from dermtune.loading import load_recipe
+from dermtune.recipes import RECIPES
+
+ROOT = Path(__file__).parents[1]
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+LINKING = (*PAGES, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*/*.md")))
+TEXT = "\n".join(page.read_text() for page in PAGES)
+
+PARSERS = {"sweep": arguments._parser(), "significance": significance._parser()}
+OPTIONS = {
+    door: {option for action in parser._actions for option in action.option_strings} - {"-h", "--help"}
+    for door, parser in PARSERS.items()
+}
+
+OPTION = re.compile(r"--[a-z][a-z-]*")
+FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+LINK = re.compile(r"\]\(([^)\s#]+)[^)]*\)|\bsrc=\"([^\"]+)\"")
+COMMAND = re.compile(r"^(?:python -m (?:dermtune|analysis)\.|dermtune-)(sweep|significance) ")
+
+
+def commands():
+    """Door and arguments of each shell line of the docs that goes to a door."""
+    for page in PAGES:
+        for language, block in FENCED.findall(page.read_text()):
+            for line in block.replace("\\\n", " ").splitlines() if language in ("sh", "bash") else ():
+                if found := COMMAND.match(line):
+                    argv = shlex.split(line[found.end() :], comments=True)
+                    yield pytest.param(found[1], argv, id=f"{page.name}: {line}")
+
+
+@pytest.mark.parametrize("door", PARSERS)
+def test_the_table_of_a_door_lists_its_options_and_no_others(door):
+    commands_page = (ROOT / "docs" / "commands.md").read_text()
+    section = re.search(rf"^## `python -m \w+\.{door} .*?(?=^## |\Z)", commands_page, re.DOTALL | re.MULTILINE)[0]
+    names = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `--")]
+    assert set(OPTION.findall(" ".join(names))) == OPTIONS[door]
+
+
+def test_no_page_names_an_option_that_no_door_has():
+    named = set(re.findall(rf"`({OPTION.pattern})", TEXT))
+    assert named <= set().union(*OPTIONS.values())
+
+
+@pytest.mark.parametrize(("door", "argv"), [*commands()])
+def test_a_command_in_the_docs_is_one_that_its_door_takes(door, argv):
+    assert PARSERS[door].parse_args(argv)
+
+
+def test_the_readme_shows_both_doors():
+    readme = FENCED.findall((ROOT / "README.md").read_text())
+    shown = [found[1] for _, block in readme for line in block.splitlines() if (found := COMMAND.match(line))]
+    assert set(shown) == set(PARSERS)
+
+
+@pytest.mark.parametrize("page", LINKING, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_link_leads_to_a_file(page):
+    links = [target or source for target, source in LINK.findall(FENCED.sub("", page.read_text()))]
+    here = [link for link in links if not link.startswith(("http:", "https:", "mailto:"))]
+    assert [link for link in here if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "sweeps").glob("*.py")), ids=lambda path: path.stem)
+def test_every_question_is_named(path):
+    assert f"sweeps/{path.name}" in TEXT
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_is_named(name):
+    assert f"`{name}`" in TEXT
+
+
+def test_the_recipe_in_the_docs_is_one(tmp_path):
+    (example,) = [
+        block for _, block in FENCED.findall((ROOT / "docs/commands.md").read_text()) if "def recipe" in block
+    ]
+    (tmp_path / "my_recipe.py").write_text(example)
+    assert load_recipe(str(tmp_path / "my_recipe.py")).name == "clinic"
