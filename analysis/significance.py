@@ -5,17 +5,19 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn, get_args
+from typing import get_args
 
 from rich.console import Console
-from typing_extensions import override
 
+from analysis.commandline import Parser, refuse
 from analysis.comparison import DEFAULT_RUN_SD, compare
 from analysis.metrics import MetricError
 from analysis.records import Estimand, Report, Verdict
 from analysis.report import figures_of, print_report, render_html, render_json, render_markdown, write_text
 from analysis.sources import load_study
 from analysis.study import SourceError
+
+PROG = "dermtune-significance"
 
 DESCRIPTION = """\
 Judge every arm of a study against its baseline: keep, reject or inconclusive,
@@ -75,10 +77,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         unmet = _unmet(report, asked.require)
         _write(report, asked)
     except (SourceError, MetricError) as error:
-        return _refuse(str(error))
+        return refuse(PROG, str(error))
     except OSError as error:
         file = error.filename2 or error.filename  # the first is the neighbour that was to be renamed
-        return _refuse(f"{file} must be a file that can be written, got: {error.strerror}")
+        return refuse(PROG, f"{file} must be a file that can be written, got: {error.strerror}")
     print_report(report, Console())
     for line in unmet:
         Console(stderr=True).print(line, soft_wrap=True, markup=False, highlight=False)
@@ -108,27 +110,8 @@ def _write(report: Report, asked: argparse.Namespace) -> None:
         write_text(asked.markdown, render_markdown(report))
 
 
-def _refuse(why: str) -> int:
-    sys.stderr.write(f"dermtune-significance: {' '.join(why.splitlines())}\n")
-    return 2
-
-
-class _Parser(argparse.ArgumentParser):
-    """Answers bad arguments as all bad input is answered: in one line."""
-
-    @override
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}; --help says more\n")
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="dermtune-significance",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = Parser(prog=PROG, description=DESCRIPTION, epilog=EPILOG)
     add = parser.add_argument
     add("path", type=Path, metavar="PATH", help="a sweep's folder, or a CSV index of prediction files")
     add("--baseline", metavar="ARM", help="default: the sweep's; of an index the arm `baseline`, or the first")

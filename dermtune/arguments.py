@@ -6,9 +6,10 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
-from typing_extensions import override
+from analysis.commandline import Parser
+
+PROG = "dermtune-sweep"
 
 DESCRIPTION = """\
 Run a sweep: every arm of the question with every seed, as trials on Ray Tune.
@@ -68,22 +69,8 @@ def parse(argv: Sequence[str] | None = None) -> Arguments:
     return Arguments(**vars(asked), cache=Path(cache).expanduser())
 
 
-class _Parser(argparse.ArgumentParser):
-    """Answers bad arguments as all bad input is answered: in one line."""
-
-    @override
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}; --help says more\n")
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="dermtune-sweep",
-        description=DESCRIPTION,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    parser = Parser(prog=PROG, description=DESCRIPTION, epilog=EPILOG)
     add = parser.add_argument
     add("file", type=Path, metavar="FILE", help="the question, such as sweeps/focal_ls.py")
     add(

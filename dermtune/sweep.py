@@ -5,9 +5,11 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
+from analysis.commandline import refuse
 from analysis.metrics import MetricError
 from analysis.study import SourceError
 from dermtune import arguments
+from dermtune.arguments import PROG
 from dermtune.board import Board
 from dermtune.config import UserError
 from dermtune.ending import Ending, print_ending
@@ -29,17 +31,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _sweep(task, console)
         print_forecast(task.forecast(task.folder.done(task.plan.trials)), console)
     except (UserError, MetricError) as error:
-        return _refuse(str(error), code=2)
+        return refuse(PROG, str(error))
     except SourceError as error:
-        return _refuse(f"there is no report: {error}", code=1)
+        return refuse(PROG, f"there is no report: {error}", code=1)
     except KeyboardInterrupt:
-        return _refuse("stopped by SIGINT; the same command goes on from here", code=130)
+        return refuse(PROG, "stopped by SIGINT; the same command goes on from here", code=130)
     return 0
-
-
-def _refuse(why: str, *, code: int) -> int:
-    sys.stderr.write(f"dermtune-sweep: {' '.join(why.splitlines())}\n")
-    return code
 
 
 def _sweep(task: Task, console: Console) -> int:
