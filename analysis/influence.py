@@ -83,7 +83,8 @@ def units_of(label: Ints, group: NDArray[np.str_], n_classes: int) -> Units:
     n_spanning = len(np.unique(of_image[class_of_unit[of_image] != label]))
     if n_spanning:
         stratum_of_class = np.zeros(n_classes, dtype=np.int64)
-        notes = [f"{n_spanning} groups span classes: whole groups are drawn, without strata"]
+        groups = "1 group spans" if n_spanning == 1 else f"{n_spanning} groups span"
+        notes = [f"{groups} classes: whole groups are drawn, without strata"]
     else:
         stratum_of_class, notes = _strata(np.bincount(class_of_unit, minlength=n_classes))
     # Units are numbered stratum by stratum, so that a stratum is a slice.

@@ -133,9 +133,16 @@ def _total(seed: Term, img: Term, res: Term, estimand: Estimand) -> Term:
 
 
 def satterthwaite(variance: float, terms: Sequence[Term]) -> Term:
-    """`variance` with V^2 / sum_i (v_i^2 / df_i) degrees of freedom; infinite where no term is uncertain."""
+    """`variance` with V^2 / sum_i (v_i^2 / df_i) degrees of freedom; infinite where no term is uncertain.
+
+    A sum of variances is known no worse than the worst of them. Where one is subtracted, the formula falls below
+    that and to nought, and its interval grows to any width, so the worst term's degrees of freedom are the least.
+    """
     spread = sum(term.variance**2 / term.df for term in terms)
-    return Term(variance=variance, df=variance**2 / spread if variance > 0 and spread > 0 else math.inf)
+    if variance <= 0 or spread == 0:
+        return Term(variance=variance, df=math.inf)
+    least = min(term.df for term in terms if term.variance > 0)
+    return Term(variance=variance, df=max(variance**2 / spread, least))
 
 
 def pooled(terms: Sequence[Term]) -> Term:

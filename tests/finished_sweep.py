@@ -68,13 +68,13 @@ def _write_trial(
 ) -> None:
     folder.mkdir(parents=True)
     file = folder / "test.parquet"
-    images = np.arange(len(label))
+    images = list(enumerate(label))
     predictions = Predictions(
         **trial,
         split="test",
         classes=tuple(f"class {k}" for k in range(logits.shape[1])),
-        sample_id=np.array([f"image{j:05d}" for j in images]),
-        group_id=np.array([f"lesion{j // 6 * 5 + min(j % 6, 4):05d}" for j in images]),
+        sample_id=np.array([f"image{j:05d}" for j, _ in images]),
+        group_id=np.array([f"lesion{k}-{j // 6 * 5 + min(j % 6, 4):05d}" for j, k in images]),
         label=label.astype(np.int16),
         logits=logits,
     )

@@ -8,7 +8,12 @@ from analysis.resampling import Draws, percentile_interval, replicate, stretched
 from analysis.variance import contrast, t_interval
 
 # Standard deviations of seeds (a class shifts as a whole), images and residual, in units of a delta.
-SCENARIOS = {"seeds": (1.0, 1.0, 1.0), "images": (0.02, 3.0, 1.0), "mixed": (0.2, 2.0, 1.0)}
+SCENARIOS = {
+    "seeds": (1.0, 1.0, 1.0),
+    "images": (0.02, 3.0, 1.0),
+    "mixed": (0.2, 2.0, 1.0),
+    "residual": (0.0, 0.2, 2.0),
+}
 N_RESAMPLES = 999
 
 

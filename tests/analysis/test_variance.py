@@ -39,7 +39,7 @@ def drawn(rng_seed=0, sizes=(9, 5, 4), n_seeds=4, gain=0.15):
 
 
 def by_hand(label, arm, baseline):
-    """Section 2 of the method, loop by loop: V_seed, V_img, V_res, V, df."""
+    """Section 2 of the method, loop by loop: V_seed, V_img, V_res, V, df, where seeds are what is known worst."""
     d = arm.astype(float) - baseline.astype(float)
     n_seeds, k = len(d), int(label.max()) + 1
     of_class = [np.flatnonzero(label == c) for c in range(k)]
@@ -61,7 +61,8 @@ def by_hand(label, arm, baseline):
         spread += (s2 / (k**2 * n)) ** 2 / (n - 1)
         spread += (mse / (k**2 * n_seeds * n)) ** 2 / ((n_seeds - 1) * (n - 1))
     v = v_seed + max(0.0, img - res)
-    return theta, v_seed, img, res, v, v**2 / (v_seed**2 / (n_seeds - 1) + spread)
+    df = v**2 / (v_seed**2 / (n_seeds - 1) + spread)
+    return theta, v_seed, img, res, v, max(df, n_seeds - 1)
 
 
 @pytest.mark.parametrize("rng_seed", range(6))
@@ -74,6 +75,18 @@ def test_the_closed_form_is_the_formula_written_out_by_hand(rng_seed):
     assert ours == pytest.approx(by_hand(label, right, base), rel=1e-12)
     assert c.total("seeds").variance == c.seed.variance
     assert c.total("images").variance == c.img.variance
+
+
+@pytest.mark.parametrize("n_seeds", [2, 3, 5])
+def test_two_arms_that_differ_by_chance_alone_have_no_fewer_degrees_of_freedom_than_seeds(n_seeds):
+    """V_img - V_res is nought in half of such sets, and V_seed nearly so in some: Satterthwaite gives .01 there."""
+    label, rng = np.repeat([0, 1, 2], [300, 60, 20]), np.random.default_rng(3)
+    for _ in range(40):
+        right, base = (rng.random((n_seeds, len(label))) < 0.7 for _ in range(2))
+        arm, units = measured("balanced_accuracy", label, right)
+        c = contrast(arm, measured("balanced_accuracy", label, base)[0], units, run_sd=0.006)
+        assert n_seeds - 1 <= c.total("both").df
+        assert t_interval(c.delta, c.total("both")).high < 1.5
 
 
 def test_it_is_the_variance_of_bert_on_hans_from_its_published_margins():
