@@ -21,8 +21,8 @@ from analysis.words import (
 
 STYLES: dict[Verdict, str] = {"keep": "green", "reject": "red", "inconclusive": "yellow"}
 
-_FIXED_COLUMNS = 56
-"""Characters that all columns but arm and strip take, with the space between them."""
+_GAP = 2
+"""Characters between columns."""
 _STRIP_AT_LEAST = 16
 """Below this a strip is scribble, and is left out."""
 _STRIP_AT_MOST = 48
@@ -33,7 +33,7 @@ def print_report(report: Report, console: Console) -> None:
     console.print()
     console.print(_heading(report))
     console.print(Padding(Text("\n".join(answer(report))), (1, 0)))
-    console.print(_table(report, console.width))
+    console.print(_table(report, console))
     for block in (_reasons(report), _remarks(report)):
         if block is not None:
             console.print(Padding(block, (1, 0, 0, 0)))
@@ -47,11 +47,18 @@ def _heading(report: Report) -> Text:
     return title
 
 
-def _table(report: Report, width: int) -> Table:
-    arm_width = max(len(part) for arm in report.arms for part in _split(arm.arm))
-    scale = _scale(report, width - _FIXED_COLUMNS - min(arm_width, 28))
+def _table(report: Report, console: Console) -> Table:
+    """The table with strips, where what it needs without them leaves room."""
+    plain = _filled(report, None)
+    room = console.width - console.measure(plain).maximum - _GAP
+    if not report.comparisons or room < _STRIP_AT_LEAST:
+        return plain
+    return _filled(report, scale_of(report, min(room, _STRIP_AT_MOST)))
+
+
+def _filled(report: Report, scale: Scale | None) -> Table:
     unit = unit_of(report.metric)
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 1, 0), header_style="dim")
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 1, 0), header_style="dim")
     table.add_column("arm", overflow="fold", max_width=28)
     table.add_column("seeds", justify="right")
     table.add_column(Text("mean\nsd"), justify="right", no_wrap=True)
@@ -69,12 +76,6 @@ def _add_compared(table: Table, unit: Unit, scale: Scale | None) -> None:
         table.add_column(ruler(scale, unit), no_wrap=True)
     table.add_column(Text("p\nadj."), justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
-
-
-def _scale(report: Report, room: int) -> Scale | None:
-    if not report.comparisons or room < _STRIP_AT_LEAST:
-        return None
-    return scale_of(report, min(room, _STRIP_AT_MOST))
 
 
 def _row(arm: ArmSummary, comparison: Comparison | None, unit: Unit, scale: Scale | None) -> list[Text]:

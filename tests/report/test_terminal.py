@@ -54,6 +54,15 @@ def test_intervals_are_drawn_where_there_is_room(report):
     assert printed(report, 140).count("●") == len(report.comparisons)
 
 
+def test_a_wide_interval_takes_its_room_from_the_strip_and_not_from_the_names(report):
+    unsure, *others = report.comparisons
+    wide = replace(unsure, ci_low_simultaneous=-0.9876, ci_high_simultaneous=0.9876)
+    for width in range(80, 120):
+        text = printed(replace(report, comparisons=(wide, *others)), width)
+        assert "\nfocal_gamma=1 " in text
+        assert " −98.76 to +98.76 " in text
+
+
 def test_without_a_terminal_there_is_no_colour(report):
     assert "\x1b" not in printed(report, 100)
     assert "\x1b[1;32m✓ keep" in printed(report, 100, force_terminal=True, color_system="standard")
