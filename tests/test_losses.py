@@ -45,7 +45,10 @@ def test_the_soft_form_is_its_definition_term_by_term(batch):
     logits, labels = batch
     targets, p = smoothed_targets(labels, K, 0.1), logits.softmax(-1)
     by_hand = torch.stack(
-        [sum(-t * (1 - q) ** 2 * q.log() for t, q in zip(*rows, strict=True)) for rows in zip(targets, p, strict=True)]
+        [
+            sum(-t * (1 - q) ** 2 * q.log() for t, q in zip(*rows, strict=True))
+            for rows in zip(targets, p, strict=True)
+        ]
     )
     torch.testing.assert_close(make_loss(focal_gamma=2, label_smoothing=0.1)(logits, labels), by_hand)
 
