@@ -73,6 +73,7 @@ def driver(tmp_path):
             driver.process.communicate()
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_a_sweep_in_order_and_each_trial_under_way_keeps_its_checkpoint(driver):
     stopped = driver(seconds=0.5, epochs=20, company=2)
     stopped.wait_for("epoch", 4)
@@ -91,6 +92,16 @@ def test_sigterm_ends_a_sweep_in_a_few_seconds_though_its_epochs_take_a_minute(d
     ending, said, alive = stopped.end(seconds=8)
     assert (ending.signal, said, alive) == (signal.SIGTERM, "", [])
     assert [path.name for path in stopped.folder.path.iterdir()] == []
+
+
+@pytest.mark.slow
+def test_sigterm_to_all_processes_at_once_leaves_none_of_them_and_the_checkpoints(driver):
+    stopped = driver(seconds=0.5, epochs=20, company=2)
+    stopped.wait_for("epoch", 4)
+    os.killpg(stopped.process.pid, signal.SIGTERM)  # Ray's own processes go at once, so that it cannot end in order
+    stopped.process.communicate(timeout=10)
+    assert psutil.wait_procs(stopped.started, timeout=5)[1] == []
+    assert all(workers.epochs_kept(stopped.folder.trial(trial.trial_id)) >= 1 for trial in stopped.plan.trials[:2])
 
 
 def test_ray_says_nothing_of_a_dead_worker_but_for_our_one_line_and_leaves_no_process(driver):

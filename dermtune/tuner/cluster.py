@@ -1,6 +1,7 @@
 """Ray for the length of a sweep: started here, or a cluster that runs already."""
 
 import contextlib
+import gc
 import logging
 import os
 import shutil
@@ -16,8 +17,13 @@ from ray._private import worker  # Ray has no other switch for what `_quiet` kee
 from dermtune.config import UserError
 from dermtune.ledger import SweepFolder
 
-OBJECT_STORE_BYTES = 256 * 2**20
-"""Shared memory of a local Ray: nothing but the plan goes through it."""
+LOCAL = {
+    "address": "local",
+    "include_dashboard": False,
+    "object_store_memory": 256 * 2**20,  # nothing but the plan goes through it
+    "_system_config": {"gcs_rpc_server_reconnect_timeout_s": 3},  # a local one that is gone does not come back
+}
+"""How a local Ray is started."""
 
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -46,14 +52,14 @@ def connected(address: str | None) -> Iterator[None]:
         try:
             yield
         finally:
-            ray.shutdown()
+            _shut_down()
 
 
 def _connect(address: str | None) -> None:
     """Connect to the cluster at `address`, or start a local one. Raises TunerError where there is none."""
     where: dict[str, Any] = {"address": address}
     if address is None:
-        where = {"address": "local", "include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
+        where = LOCAL
     try:
         _knock(address)
         ray.init(**where, runtime_env=_runtime_env(), log_to_driver=False, logging_level=logging.ERROR)
@@ -79,6 +85,16 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         worker.print_to_stdstream = printing
+
+
+def _shut_down() -> None:
+    """End Ray while no thread can collect what refers to it: whoever frees such an object then ends the process."""
+    gc.collect()
+    gc.freeze()
+    try:
+        ray.shutdown()
+    finally:
+        gc.unfreeze()
 
 
 def _runtime_env() -> dict[str, Any]:

@@ -51,7 +51,7 @@ class Events(tune.Callback):
         reason = f"its worker died {CRASHES + 1} times; out of memory is the usual cause"
         ours = self._ours(trial)
         with contextlib.suppress(OSError):  # an exception here would end the sweep
-            self._folder.trial(ours.trial_id).fail("failed", reason, Path(trial.error_file).read_text())
+            self._folder.trial(ours.trial_id).fail("failed", reason, _said_by_ray(trial))
         self._monitors.failed(ours, reason)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -60,6 +60,14 @@ class Events(tune.Callback):
 
     def _ours(self, trial: Any) -> Trial:
         return self._trials[trial.config["trial_id"]]
+
+
+def _said_by_ray(trial: Any) -> str:
+    """Ray's account of the trial's deaths; empty where it left none."""
+    try:
+        return Path(trial.error_file or "").read_text()
+    except OSError:
+        return ""
 
 
 class Tally(Monitor):
