@@ -76,7 +76,12 @@ def here(tmp_path, monkeypatch, shared_data):
 
 @pytest.fixture
 def arguments(here, shared_data):
-    return ["question.py", "--recipe", "recipe.py", "--data", str(shared_data / "data")]
+    return ["question.py", "--recipe", "recipe.py", "--data", str(shared_data / "data"), "--tracking-uri", store()]
+
+
+def store():
+    """Absolute: MLflow keeps one connection a URI, so a relative one means the first working directory for good."""
+    return f"sqlite:///{Path('mlflow.db').absolute()}"
 
 
 def manifests():
@@ -84,9 +89,9 @@ def manifests():
 
 
 def runs_of(status):
-    store = mlflow.MlflowClient(tracking_uri="sqlite:///mlflow.db")
-    experiments = [e.experiment_id for e in store.search_experiments()]
-    return [run for run in store.search_runs(experiments) if run.info.status == status]
+    client = mlflow.MlflowClient(tracking_uri=store())
+    experiments = [e.experiment_id for e in client.search_experiments()]
+    return [run for run in client.search_runs(experiments) if run.info.status == status]
 
 
 def test_a_sweep_runs_once_then_says_that_nothing_is_to_run_then_takes_further_seeds(arguments, capsys):
@@ -103,7 +108,7 @@ def test_a_sweep_runs_once_then_says_that_nothing_is_to_run_then_takes_further_s
     said = capsys.readouterr().out
     assert "[4/4]" in said
     assert "runs/tiny-tiny/report/report.html" in said
-    assert "mlflow ui --backend-store-uri sqlite:///mlflow.db" in said
+    assert f"mlflow ui --backend-store-uri {store()}" in said
     assert len(runs_of("FINISHED")) == 5
 
     assert sweep.main(arguments) == 0
@@ -159,7 +164,7 @@ def test_where_every_trial_fails_there_is_no_report_and_the_reasons_are_told(arg
     assert sweep.main([*arguments, "--seeds", "1"]) == 1
     said = capsys.readouterr()
     assert "baseline · seed 0 failed: training loss is nan" in said.out
-    assert said.err.startswith("dermtune-sweep: there is no report: ")
+    assert "\ndermtune-sweep: there is no report: " in f"\n{said.err}"
     assert not Path("runs/tiny-tiny/report").exists()
 
 
