@@ -32,7 +32,7 @@ class _Lines:
         self._console = console
         self._begun: set[str] = set()
 
-    def __call__(self, what: str, done: int, total: int) -> None:
+    def __call__(self, what: str, done: int, total: int) -> None:  # noqa: ARG002 a log needs the size alone
         if what not in self._begun:
             self._begun.add(what)
             self._console.print(f"{what}: {total:,}", highlight=False)
