@@ -207,10 +207,9 @@ def test_a_damaged_history_delays_no_other_trial(sweep, uri, caplog):
     Exporter(uri, the_plan, folder, QUESTION).close(interrupted=False)
     _, children = runs(uri, the_plan)
     assert set(children) == {(trial.arm, trial.seed) for trial in others}
-    ours = [record.levelname for record in caplog.records if record.name.startswith("dermtune")]
-    assert ours == ["WARNING", "WARNING"]
-    assert "oops" in caplog.messages[0]
-    assert "not up to date" in caplog.messages[1]
+    first, second = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert "oops" in first
+    assert "not up to date" in second
 
 
 def test_the_report_is_the_parents_description_metrics_and_artifacts(sweep, uri, tmp_path):
