@@ -66,7 +66,7 @@ def laptop() -> Recipe:
             training=TrainingConfig(epochs=12, batch_size=64, learning_rate=2e-3, warmup_fraction=0.2, vflip=True),
         ),
         data_dir="data/laptop",
-        seconds_per_trial=10.0,
+        seconds_per_trial=9.0,
         note="drawn images, not photographs: a rehearsal of the design, never evidence about a lever",
     )
 
