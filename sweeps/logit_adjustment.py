@@ -1,4 +1,4 @@
-"""Does telling the loss the class prior (logit adjustment) lift the long tail more than focal loss does?
+"""Does telling the loss the class prior (logit adjustment) lift the long tail, and what does it cost in top-1?
 
 Run:      python -m dermtune.sweep sweeps/logit_adjustment.py
 Expected: logit_adjustment=1, balanced softmax, gains most balanced accuracy and pays with top-1; on CIFAR100-LT it
