@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from analysis.records import Comparison, Report, Verdict
-from analysis.words import Unit, count, listed, metric_title, unit_of
+from analysis.words import Unit, count, listed, metric_title, population, seed_counts, unit_of
 
 
 def answer(report: Report) -> tuple[str, ...]:
@@ -21,11 +21,17 @@ def answer(report: Report) -> tuple[str, ...]:
     return tuple(filter(None, sentences))
 
 
-def facts(report: Report) -> str:
-    """The size of the evidence in one line: images, groups where there are any, classes, resamples."""
+def scope(report: Report) -> str:
+    """What the figures rest on, and what their intervals speak for: a sentence or two below the verdicts."""
     groups = f" of {count(report.n_groups, 'group')}" if report.n_groups < report.n_images else ""
-    classes = count(len(report.class_names), "class")
-    return f"{count(report.n_images, 'test image')}{groups}, {classes}, {count(report.n_resamples, 'resample')}"
+    evidence = (
+        f"{seed_counts(arm.n_seeds for arm in report.arms)}, {count(report.n_images, 'test image')}{groups}, "
+        f"{count(len(report.class_names), 'class')}, {count(report.n_resamples, 'resample')}; "
+        f"margin {unit_of(report.metric).size(report.margin)}."
+    )
+    if not report.comparisons:
+        return evidence
+    return f"{evidence} Intervals hold for all arms at once and speak for {population(report.estimand)}."
 
 
 def _ranked(report: Report, verdict: Verdict) -> list[Comparison]:

@@ -8,7 +8,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from analysis.records import ArmSummary, Comparison, Report
-from analysis.report.answer import answer, facts
+from analysis.report.answer import answer, scope
 from analysis.report.drawing import Figure
 from analysis.report.provenance import provenance_rows
 from analysis.report.remarks import remarks
@@ -16,9 +16,7 @@ from analysis.words import (
     SIGNS,
     Unit,
     metric_title,
-    population,
     pvalue,
-    seed_counts,
     unit_of,
     verdict_words,
 )
@@ -53,11 +51,9 @@ def render_html(report: Report, figures: Sequence[Figure]) -> str:
     return environment.get_template("page.html.j2").render(
         report=report,
         answer=answer(report),
-        facts=facts(report),
+        scope=scope(report),
         metric=metric_title(report.metric),
         unit=unit_of(report.metric),
-        population=population(report.estimand),
-        seed_counts=seed_counts(arm.n_seeds for arm in report.arms),
         rows=_rows(report),
         figures=figures,
         remarks=remarks(report),

@@ -4,16 +4,14 @@ import re
 from collections.abc import Iterable, Sequence
 
 from analysis.records import ArmSummary, Comparison, Report
-from analysis.report.answer import answer, facts
+from analysis.report.answer import answer, scope
 from analysis.report.provenance import provenance_rows
 from analysis.report.remarks import Remark, remarks
 from analysis.words import (
     SIGNS,
     Unit,
     metric_title,
-    population,
     pvalue,
-    seed_counts,
     unit_of,
     verdict_words,
 )
@@ -27,7 +25,7 @@ def render_markdown(report: Report) -> str:
         "\n".join(f"- {_plain(sentence)}" for sentence in answer(report)),
         "## Verdicts" if report.comparisons else "## Runs",
         _arms(report),
-        _legend(report),
+        scope(report),
         _reasons(report),
         "## Recall of each class",
         _classes(report),
@@ -55,15 +53,6 @@ def _arm(arm: ArmSummary, comparison: Comparison | None, unit: Unit) -> list[str
     interval = unit.interval(comparison.ci_low_simultaneous, comparison.ci_high_simultaneous)
     verdict = f"{SIGNS[comparison.verdict]} **{verdict_words(comparison)}**"
     return [*cells, unit.delta(comparison.delta), interval, pvalue(comparison.p_adjusted), verdict]
-
-
-def _legend(report: Report) -> str:
-    unit = unit_of(report.metric)
-    seeds = seed_counts(arm.n_seeds for arm in report.arms)
-    text = f"{seeds}, {facts(report)}; margin {unit.size(report.margin)}."
-    if report.comparisons:
-        text += f" Intervals hold for all arms at once and speak for {population(report.estimand)}."
-    return text[0].upper() + text[1:]
 
 
 def _reasons(report: Report) -> str:

@@ -6,16 +6,14 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis.records import ArmSummary, Comparison, Report, Verdict
-from analysis.report.answer import answer, facts
+from analysis.report.answer import answer, scope
 from analysis.report.remarks import remarks
 from analysis.report.strip import Scale, ruler, scale_of, strip
 from analysis.words import (
     SIGNS,
     Unit,
     metric_title,
-    population,
     pvalue,
-    seed_counts,
     unit_of,
 )
 
@@ -37,7 +35,7 @@ def print_report(report: Report, console: Console) -> None:
     for block in (_reasons(report), _remarks(report)):
         if block is not None:
             console.print(Padding(block, (1, 0, 0, 0)))
-    console.print(Padding(_legend(report), (1, 0)))
+    console.print(Padding(Text(f"{metric_title(report.metric)}; {scope(report)}", style="dim"), (1, 0)))
 
 
 def _heading(report: Report) -> Text:
@@ -125,12 +123,3 @@ def _remarks(report: Report) -> Table | None:
         mark = Text("!", style="bold yellow") if remark.problem else Text("·", style="dim")
         grid.add_row(mark, Text.assemble((f"{remark.where}: ", "bold" if remark.problem else "dim"), remark.text))
     return grid if grid.row_count else None
-
-
-def _legend(report: Report) -> Text:
-    unit = unit_of(report.metric)
-    seeds = seed_counts(arm.n_seeds for arm in report.arms)
-    text = f"{metric_title(report.metric)}; {seeds}, {facts(report)}; margin {unit.size(report.margin)}."
-    if report.comparisons:
-        text += f" Intervals hold for all arms at once and speak for {population(report.estimand)}."
-    return Text(text, style="dim")

@@ -20,9 +20,6 @@ from dermtune.plan import Plan, Trial, plan
 from dermtune.recipes import laptop
 from dermtune.tracking import Exporter
 
-TRAINING_CPU_SECONDS = 10.0
-"""Of one laptop trial, as its recipe says."""
-
 CURVES = (
     "train_loss", "learning_rate", "seconds", "images_per_second", "val_loss", "val_top1", "val_top3",
     "val_balanced_accuracy", "val_macro_f1", "val_ece", "val_nll",
@@ -36,7 +33,7 @@ def main() -> None:
         the_plan = planned()
         start, ours = exporter_cost(the_plan, Path(folder))
         theirs = peer_cost(the_plan, Path(folder))
-    training = TRAINING_CPU_SECONDS * len(the_plan.trials)
+    training = (laptop().seconds_per_trial or 0) * len(the_plan.trials)  # a trial has one core
     say = Console(highlight=False).print
     n_values = len(the_plan.trials) * len(CURVES) * epochs(the_plan)
     say(f"{len(the_plan.trials)} trials, {n_values:,} values of curves; training {training:.0f} CPU s")
