@@ -1,7 +1,8 @@
-"""How both commands meet their user: help that teaches, and one line with an exit code for what is bad."""
+"""How the commands meet their user: help that teaches, and one line with an exit code for what is bad."""
 
 import argparse
 import sys
+from pathlib import Path
 from typing import NoReturn
 
 from typing_extensions import override
@@ -22,6 +23,20 @@ class Parser(argparse.ArgumentParser):
     @override
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}; --help says more\n")
+
+
+def whole_number(text: str) -> int:
+    """The number, at least 1, that an option was given."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
+    return int(text)
+
+
+def file_path(text: str) -> Path:
+    """The file to write that an option was given."""
+    if not Path(text).name:
+        raise argparse.ArgumentTypeError(f"must name a file, got {text!r}")
+    return Path(text)
 
 
 def refuse(prog: str, why: str, code: int = 2) -> int:

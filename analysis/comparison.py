@@ -7,48 +7,46 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import stats
 
-from analysis.influence import Measured, Units, measure, units_of
-from analysis.metrics import Floats, Metric, class_sizes, metric_named
-from analysis.multiplicity import holm, simultaneous_level
-from analysis.records import Comparison, Estimand, GuardResult, Report
-from analysis.resampling import Draws, Reevaluated, percentile_interval, pvalue, replicate, stretched
+from analysis.effects import effects_of
+from analysis.estimates import Design, Estimates, estimate
+from analysis.inference import Inference
+from analysis.influence import Measured, units_of
+from analysis.interim import at_look, no_look_yet
+from analysis.looks import Look
+from analysis.noise import Term, correlation, sd_interval
+from analysis.records import Comparison, Estimand, GuardResult, Noise, Report
+from analysis.resampling import Draws
 from analysis.study import Arm, SourceError, Study
-from analysis.summaries import mean_recalls, pooled_sd, summarise
-from analysis.variance import Contrast, Term, contrast, t_interval
-from analysis.verdicts import Evidence, judge
+from analysis.summaries import mean_recalls, summarise
+from analysis.variance import Contrast, t_interval
+from analysis.verdicts import Evidence, Judgement, judge
 
 DEFAULT_RUN_SD = 0.006
 """Run-to-run standard deviation assumed of an arm with one run, as a fraction."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Design:
-    """What all comparisons of a report share."""
-
-    study: Study
-    units: Units
-    estimand: Estimand
-    run_sd: float
-    draws: Draws
-    baseline: Arm
-    others: tuple[Arm, ...]
-
-    @property
-    def level(self) -> float:
-        """Level of each simultaneous interval."""
-        return simultaneous_level(len(self.others))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Delta:
     """One metric of one arm against the baseline."""
 
-    arm: Measured
-    baseline: Measured
+    estimates: Estimates
     contrast: Contrast
-    stretched: Floats
-    """Replicates of the delta, ascending, widened to the t distribution, [B]."""
-    higher_is_better: bool
+    inference: Inference
+
+    @property
+    def arm(self) -> Measured:
+        """The arm's runs."""
+        return self.estimates.runs[self.contrast.name]
+
+    @property
+    def baseline(self) -> Measured:
+        """The baseline's runs."""
+        return self.estimates.runs[self.estimates.design.baseline.name]
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether more of the metric is better."""
+        return self.estimates.metric.higher_is_better
 
 
 def compare(
@@ -83,32 +81,34 @@ def compare(
         margin=asked.margin if margin is None else margin,
         baseline=asked.baseline if baseline is None else baseline,
     )
-    study = replace(study, question=question)
-    draws = Draws(n_resamples=n_resamples, seed=seed)
-    design = _design(study, estimand=estimand, run_sd=run_sd, draws=draws)
-    measured = _metric(study, study.question.primary_metric)
-    arms = tuple(summarise(arm, measured, study.classes) for arm in (design.baseline, *design.others))
+    looked = at_look(replace(study, question=question))
+    study, draws = looked.study, Draws(n_resamples=n_resamples, seed=seed)
+    design = _design(study, estimand=estimand, run_sd=run_sd, draws=draws, look=looked.look)
+    estimates = estimate(design, list(dict.fromkeys([question.primary_metric, *question.guard_metrics])))
+    primary = estimates[question.primary_metric]
     return Report(
         name=question.name,
         question=question.sentence,
-        metric=study.question.primary_metric,
-        margin=study.question.margin,
+        metric=question.primary_metric,
+        margin=question.margin,
         estimand=estimand,
-        baseline=study.question.baseline,
+        baseline=question.baseline,
         n_images=len(study.label),
         n_groups=len(np.unique(study.group_id)),
         class_names=study.classes,
         run_sd=run_sd,
-        n_resamples=n_resamples,
-        arms=arms,
-        comparisons=_comparisons(design),
-        noise_sd=pooled_sd(arms),
+        n_resamples=design.draws.n_resamples,
+        look=design.look,
+        arms=tuple(summarise(arm, primary.runs[arm.name].scores, study.classes) for arm in design.arms),
+        comparisons=_comparisons(design, estimates),
+        noise=_noise(primary),
+        effects=effects_of(primary) if _judges(design) else (),
         problems=study.problems,
         provenance=study.provenance,
     )
 
 
-def _design(study: Study, *, estimand: Estimand, run_sd: float, draws: Draws) -> _Design:
+def _design(study: Study, *, estimand: Estimand, run_sd: float, draws: Draws, look: Look | None) -> Design:
     for name, value in (("margin", study.question.margin), ("run_sd", run_sd)):
         _require(math.isfinite(value), name, "be finite", value)
     _require(study.question.margin >= 0, "margin", "be >= 0", study.question.margin)
@@ -125,86 +125,84 @@ def _design(study: Study, *, estimand: Estimand, run_sd: float, draws: Draws) ->
         f"be one of the arms {', '.join(names)}",
         study.question.baseline,
     )
-    return _Design(
+    return Design(
         study=study,
         units=units_of(study.label, study.group_id, len(study.classes)),
         estimand=estimand,
         run_sd=run_sd,
-        draws=draws,
+        draws=draws.beyond(look.alpha) if look and look.judges else draws,
+        look=look,
         baseline=study.arms[names.index(study.question.baseline)],
         others=tuple(arm for arm in study.arms if arm.name != study.question.baseline),
     )
 
 
-def _comparisons(design: _Design) -> tuple[Comparison, ...]:
-    """Each other arm against the baseline, in the study's order."""
-    if not design.others:
-        return ()
-    study = design.study
-    deltas = _deltas(design, study.question.primary_metric)
-    guards = {
-        name: _deltas(design, name)
-        for name in study.question.guard_metrics
-        if name != study.question.primary_metric
-    }
-    adjusted = holm([pvalue(delta.stretched) for delta in deltas])
-    return tuple(
-        _comparison(design, arm, delta, p, [_guard(design, name, of_arms[i]) for name, of_arms in guards.items()])
-        for i, (arm, delta, p) in enumerate(zip(design.others, deltas, adjusted, strict=True))
+def _judges(design: Design) -> bool:
+    """Whether there are verdicts: not before the first declared look."""
+    return design.look is None or design.look.judges
+
+
+def _noise(estimates: Estimates) -> Noise | None:
+    noise, others = estimates.noise, estimates.design.others
+    if noise.within is None:
+        return None
+    low, high = sd_interval(noise.within)
+    unlike = tuple(arm.name for arm in others if any(part.own for part in estimates.seed_parts(arm.name)))
+    return Noise(
+        sd=math.sqrt(noise.within.variance),
+        df=noise.within.df,
+        ci_low=low,
+        ci_high=high,
+        alike_p=noise.alike,
+        pooled=not unlike,
+        unlike=unlike,
+        seed_correlation=noise.seed_correlation,
+        paired=noise.pairs,
     )
 
 
-def _deltas(design: _Design, name: str) -> list[_Delta]:
-    """The metric of each other arm against the baseline, all on the same draws."""
-    metric, units = _metric(design.study, name), design.units
-    outcomes = {arm.name: [run.outcome for run in arm.runs] for arm in (design.baseline, *design.others)}
-    measured = {
-        arm.name: measure(metric, arm.name, [(run.seed, run.outcome) for run in arm.runs], units)
-        for arm in (design.baseline, *design.others)
-    }
-    baseline = measured[design.baseline.name]
-    contrasts = [contrast(measured[arm.name], baseline, units, run_sd=design.run_sd) for arm in design.others]
-    exactly = None if metric.linear else Reevaluated(metric=metric, outcomes=outcomes)
-    replicates = replicate(contrasts, units, design.draws, estimand=design.estimand, exactly=exactly)
+def _comparisons(design: Design, estimates: Mapping[str, Estimates]) -> tuple[Comparison, ...]:
+    """Each other arm against the baseline, in the study's order."""
+    primary, *guards = ([*_deltas(of_metric)] for of_metric in estimates.values())
+    return tuple(
+        _comparison(design, arm, primary[i], [_guard(design, of_guard[i]) for of_guard in guards])
+        for i, arm in enumerate(design.others)
+    )
+
+
+def _deltas(estimates: Estimates) -> list[_Delta]:
+    """The metric of each other arm against the baseline, inferred as one family."""
+    contrasts = [estimates.delta(arm.name) for arm in estimates.design.others]
     return [
-        _Delta(
-            arm=measured[c.arm],
-            baseline=baseline,
-            contrast=c,
-            stretched=stretched(column, c.delta, c.total(design.estimand).df),
-            higher_is_better=metric.higher_is_better,
-        )
-        for c, column in zip(contrasts, replicates.T, strict=True)
+        _Delta(estimates=estimates, contrast=c, inference=inference)
+        for c, inference in zip(contrasts, estimates.infer(contrasts), strict=True)
     ]
 
 
-def _comparison(
-    design: _Design, arm: Arm, delta: _Delta, p_adjusted: float, guards: list[GuardResult]
-) -> Comparison:
-    c, total = delta.contrast, delta.contrast.total(design.estimand)
-    alone = percentile_interval(delta.stretched, 0.95)
-    together = percentile_interval(delta.stretched, design.level)
-    closed = t_interval(c.delta, total)
-    judgement = judge(
+def _comparison(design: Design, arm: Arm, delta: _Delta, guards: list[GuardResult]) -> Comparison:
+    c, inference, total = delta.contrast, delta.inference, delta.contrast.total(design.estimand)
+    closed = t_interval(c.delta, total, design.level)
+    judgement = _judged(
+        design,
         Evidence(
-            metric=design.study.question.primary_metric,
+            metric=delta.estimates.name,
             higher_is_better=delta.higher_is_better,
             delta=c.delta,
-            interval=together,
-            interval_90=percentile_interval(delta.stretched, 0.90),
+            interval=inference.simultaneous,
+            interval_90=inference.narrow,
             margin=design.study.question.margin,
             guards=guards,
             contrast=c,
             estimand=design.estimand,
             level=design.level,
-            n_seeds=min(len(delta.arm.seeds), len(delta.baseline.seeds)),
-        )
+            widening=inference.widening,
+        ),
     )
     paired = delta.arm.seeds == delta.baseline.seeds
     return Comparison(
-        arm=c.arm,
-        baseline=c.baseline,
-        metric=design.study.question.primary_metric,
+        arm=c.name,
+        baseline=design.baseline.name,
+        metric=delta.estimates.name,
         seeds=tuple(sorted({*delta.arm.seeds, *delta.baseline.seeds})),
         delta=c.delta,
         se=math.sqrt(total.variance),
@@ -212,14 +210,16 @@ def _comparison(
         v_seed=c.seed.variance,
         v_img=c.img.variance,
         v_res=c.res.variance,
-        ci_low=alone.low,
-        ci_high=alone.high,
+        ci_low=inference.alone.low,
+        ci_high=inference.alone.high,
         ci_low_closed=closed.low,
         ci_high_closed=closed.high,
-        ci_low_simultaneous=together.low,
-        ci_high_simultaneous=together.high,
-        p_value=pvalue(delta.stretched),
-        p_adjusted=p_adjusted,
+        ci_low_simultaneous=inference.simultaneous.low,
+        ci_high_simultaneous=inference.simultaneous.high,
+        p_value=inference.p_value,
+        p_adjusted=inference.p_adjusted,
+        p_holm=inference.p_holm,
+        seed_correlation=correlation(delta.arm, delta.baseline),
         probability_better=_probability_better(delta, design.estimand),
         misled_rate=_misled_rate(delta),
         verdict=judgement.verdict,
@@ -233,6 +233,14 @@ def _comparison(
     )
 
 
+def _judged(design: Design, evidence: Evidence) -> Judgement:
+    """The verdict; before the first look there is none, and the reason says so."""
+    if design.look is not None and not design.look.judges:
+        reason = f"{no_look_yet(design.look)}."
+        return Judgement(verdict="inconclusive", label="", reason=reason, seeds_needed=None)
+    return judge(evidence)
+
+
 def _doubts(c: Contrast, total: Term) -> tuple[str, ...]:
     """A delta that never varied looks certain and is not: the test set is too small to show how it would."""
     if c.delta and total.variance == 0:
@@ -240,11 +248,11 @@ def _doubts(c: Contrast, total: Term) -> tuple[str, ...]:
     return ()
 
 
-def _guard(design: _Design, name: str, delta: _Delta) -> GuardResult:
-    """Whether the guard metric's 95% interval excludes a loss of the margin."""
-    interval, margin = percentile_interval(delta.stretched, 0.95), design.study.question.margin
+def _guard(design: Design, delta: _Delta) -> GuardResult:
+    """Whether the guard metric's interval excludes a loss of the margin."""
+    interval, margin = delta.inference.alone, design.study.question.margin
     return GuardResult(
-        metric=name,
+        metric=delta.estimates.name,
         delta=delta.contrast.delta,
         ci_low=interval.low,
         ci_high=interval.high,
@@ -275,13 +283,9 @@ def _misled_rate(delta: _Delta) -> float | None:
     return float(((delta.arm.scores - baseline) * delta.contrast.delta < 0).mean())
 
 
-def _class_deltas(arm: Arm, design: _Design) -> Mapping[str, float]:
+def _class_deltas(arm: Arm, design: Design) -> Mapping[str, float]:
     moved = mean_recalls(arm) - mean_recalls(design.baseline)
     return {name: float(d) for name, d in zip(design.study.classes, moved, strict=True) if not np.isnan(d)}
-
-
-def _metric(study: Study, name: str) -> Metric:
-    return metric_named(name, classes=study.classes, sizes=class_sizes(study.arms[0].runs[0].outcome))
 
 
 def _require(holds: bool, name: str, must: str, got: object) -> None:

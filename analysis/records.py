@@ -4,8 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from analysis.looks import Look
+
 Estimand = Literal["both", "seeds", "images"]
 Verdict = Literal["keep", "reject", "inconclusive"]
+Composing = Literal["compose", "reinforce", "cancel", "undecided"]
+"""Whether two levers' gains add up, come to more than their sum, to less, or one cannot tell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +50,41 @@ class ArmSummary:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Noise:
+    """How much the same configuration varies from run to run, on the report's metric."""
+
+    sd: float
+    """Standard deviation of one run's score, pooled within arms."""
+    df: float
+    """Degrees of freedom of `sd`: runs minus arms."""
+    ci_low: float
+    """Lower end of its 95% interval, from the chi-square distribution."""
+    ci_high: float
+    alike_p: float | None
+    """p of Bartlett's test that arms vary alike; None where there are too few arms to test."""
+    pooled: bool
+    """Whether every delta uses one variance of all arms."""
+    unlike: tuple[str, ...]
+    """Arms whose deltas vary more from seed to seed than the rest, and rest on their own runs (Welch)."""
+    seed_correlation: float | None
+    """Correlation of two arms' scores over seeds: what pairing gains from; None where no seed is shared."""
+    paired: bool
+    """Whether deltas leave out what a seed does to all arms alike; not where arms and seeds are too few for it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """Where the variance of a delta comes from, as shares of the whole."""
+
+    seeds: float
+    """Runs differ, whatever the image."""
+    images: float
+    """Images differ, whatever the run."""
+    residual: float
+    """A run does to an image what neither explains."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GuardResult:
     """Whether an arm keeps a guard metric from falling by more than its margin."""
 
@@ -71,7 +110,7 @@ class Comparison:
     se: float
     """Closed-form standard error for the report's estimand."""
     df: float
-    """Satterthwaite degrees of freedom of `se`; infinite where the variance is taken as known."""
+    """Degrees of freedom of `se`, Satterthwaite's with the seeds' part guarded; infinite where it is known."""
     v_seed: float
     """Variance of delta from seeds (the residual once in it)."""
     v_img: float
@@ -88,8 +127,13 @@ class Comparison:
     """Lower end of the interval that holds for all arms at once; the verdict's interval."""
     ci_high_simultaneous: float
     p_value: float
+    """Two-sided, of this arm alone."""
     p_adjusted: float
-    """Holm over all arms."""
+    """Over all arms at once: the joint bootstrap's max-t, stepping down."""
+    p_holm: float
+    """Holm's over all arms, the check of `p_adjusted`."""
+    seed_correlation: float | None
+    """Correlation of arm and baseline over the seeds that both have; None below three."""
     probability_better: float
     """P(arm > baseline) for one new seed of each on the estimand's population."""
     misled_rate: float | None
@@ -107,6 +151,69 @@ class Comparison:
     class_deltas: Mapping[str, float]
     """Delta of each class's recall."""
     notes: tuple[str, ...] = ()
+
+    @property
+    def sources(self) -> Sources | None:
+        """Where the variance for new seeds and new images comes from; None where there is none."""
+        residual, images = min(self.v_res, self.v_seed), max(0.0, self.v_img - self.v_res)
+        total = self.v_seed + images
+        if not total:
+            return None
+        return Sources(seeds=(self.v_seed - residual) / total, images=images / total, residual=residual / total)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Together:
+    """Two levels of two levers in one arm, against each of them alone; deltas are means as the effect's is."""
+
+    apart: tuple[float, float]
+    """Delta of each level alone."""
+    both: float
+    """Delta of both levels together."""
+    label: Composing
+    seeds_needed: int | None
+    """Seeds an arm, in all, that would decide an undecided label; None if none would, or if decided."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effect:
+    """What levels of one lever or two do against the baseline's, over all settings of the other levers."""
+
+    name: str
+    """`focal_gamma=2`, or `focal_gamma=2 × label_smoothing=0.1`."""
+    levels: Mapping[str, Any]
+    """The level of each lever that it is of: one of a main effect, two of an interaction."""
+    references: Mapping[str, Any]
+    """The baseline's level of the same levers."""
+    n_cells: int
+    """Settings of the other levers that it is the mean over: those whose arms are all there."""
+    of_cells: int
+    """Settings of the other levers that the full grid has."""
+    estimate: float
+    """Mean delta of a main effect; of an interaction, delta(both) - delta(one) - delta(other)."""
+    se: float
+    df: float
+    ci_low: float
+    """Lower end of the interval of this effect alone."""
+    ci_high: float
+    ci_low_simultaneous: float
+    """Lower end of the interval that holds for all main effects, or for all interactions, at once."""
+    ci_high_simultaneous: float
+    p_value: float
+    """Two-sided, of this effect alone."""
+    p_adjusted: float
+    """Over all main effects, or all interactions: max-t, stepping down."""
+    p_holm: float
+    """Holm's, the check of `p_adjusted`."""
+    sentence: str
+    """One sentence, made from this record's own numbers."""
+    together: Together | None
+    """What two levels come to; None of a main effect."""
+
+    @property
+    def kind(self) -> Literal["main", "interaction"]:
+        """`main` of one lever's level, `interaction` of two levers'."""
+        return "main" if self.together is None else "interaction"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,9 +237,18 @@ class Report:
     """The baseline first."""
     comparisons: tuple[Comparison, ...]
     """Every other arm, in the sweep's order."""
-    noise_sd: float | None
-    """Run-to-run standard deviation pooled over arms; None with one seed an arm."""
+    look: Look | None
+    """Which look at the sweep this is; None where there is only one."""
+    noise: Noise | None
+    """Run-to-run noise over all arms; None with one seed an arm."""
+    effects: tuple[Effect, ...] = ()
+    """Main effects, then interactions; empty where levers are not crossed."""
     problems: tuple[str, ...] = ()
     """What is missing or was set right, one line each; nothing is skipped in silence."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     """Commit, data fingerprint, versions, device, hours, command; what is known of it."""
+
+    @property
+    def noise_sd(self) -> float | None:
+        """Run-to-run standard deviation pooled over arms; None with one seed an arm."""
+        return self.noise.sd if self.noise else None

@@ -9,7 +9,7 @@ from typing import get_args
 
 from rich.console import Console
 
-from analysis.commandline import Parser, refuse
+from analysis.commandline import Parser, file_path, refuse
 from analysis.comparison import DEFAULT_RUN_SD, compare
 from analysis.metrics import MetricError
 from analysis.records import Estimand, Report, Verdict
@@ -133,20 +133,16 @@ def _parser() -> argparse.ArgumentParser:
         "--run-sd", type=float, default=DEFAULT_RUN_SD, metavar="F",
         help="run-to-run standard deviation to assume of an arm with one run; default 0.006",
     )  # fmt: skip
-    add("--json", type=_file, metavar="F", help="write the report for programs; same input and seed, same bytes")
-    add("--html", type=_file, metavar="F", help="write it as one self-contained page")
-    add("--markdown", type=_file, metavar="F", help="write it as Markdown, for a pull request")
+    add(
+        "--json", type=file_path, metavar="F", help="write the report for programs; same input and seed, same bytes"
+    )
+    add("--html", type=file_path, metavar="F", help="write it as one self-contained page")
+    add("--markdown", type=file_path, metavar="F", help="write it as Markdown, for a pull request")
     add(
         "--require", type=_requirement, action="append", default=[], metavar="ARM:VERDICT",
         help="exit 1 unless the arm has this verdict, for use in CI; may be given again",
     )  # fmt: skip
     return parser
-
-
-def _file(text: str) -> Path:
-    if not Path(text).name:
-        raise argparse.ArgumentTypeError(f"must name a file, got {text!r}")
-    return Path(text)
 
 
 def _requirement(text: str) -> Requirement:

@@ -1,6 +1,7 @@
 """What is to be judged, wherever it is: a sweep's folder, or an index of files made elsewhere."""
 
 import hashlib
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -70,7 +71,18 @@ def _question(asked: Mapping[str, Any]) -> Question:
         primary_metric=str(asked["primary_metric"]),
         guard_metrics=tuple(asked["guard_metrics"]),
         margin=float(asked["margin"]),
+        seeds=tuple(dict.fromkeys(int(trial["seed"]) for trial in asked["trials"])),
+        looks=_looks(asked, "looks"),
+        looks_taken=_looks(asked, "looks_taken"),
     )
+
+
+def _looks(asked: Mapping[str, Any], key: str) -> tuple[int, ...]:
+    """Numbers of seeds; none in a sweep.json that was written before there were looks."""
+    looks = tuple(map(int, asked.get(key, ())))
+    if any(low >= high for low, high in itertools.pairwise((0, *looks))):
+        raise ValueError(f"{key} must be ascending numbers of seeds, got {list(looks)}")
+    return looks
 
 
 def _trial(trials: Path, entry: Mapping[str, Any]) -> _Trial | SetAside:

@@ -1,8 +1,8 @@
 """A study: arms tested on the same images, put together from one prediction file a run."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -91,6 +91,12 @@ class Question:
     guard_metrics: tuple[str, ...] = ("top1",)
     margin: float = 0.006
     """Smallest difference that matters, as a fraction."""
+    seeds: tuple[int, ...] = ()
+    """Seeds in the sweep's order; empty for foreign files."""
+    looks: tuple[int, ...] = ()
+    """Numbers of seeds at which the sweep says that results are looked at, ascending."""
+    looks_taken: tuple[int, ...] = ()
+    """Numbers of seeds of earlier reports, ascending."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +113,8 @@ class Study:
     """Index into `classes`, [N]."""
     arms: tuple[Arm, ...]
     """Arms with a run, in the order they were asked for."""
+    set_aside: tuple[SetAside, ...] = ()
+    """Runs that were asked for and cannot be used."""
     problems: tuple[str, ...] = ()
     """What is missing or was set right, one line each."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -140,9 +148,9 @@ def assemble(
         aligned = _aligned(in_order, reference)
         runs[file.arm][file.seed] = Run(seed=file.seed, outcome=outcome(aligned.label, aligned.probabilities))
     n_runs = len(aside) + sum(map(len, runs.values()))
-    set_aside = _set_aside(aside, n_runs)
+    lines = _set_aside(aside, n_runs)
     if reference is None:
-        raise SourceError(f"{question.name} must have at least one finished run: {'; '.join(set_aside)}")
+        raise SourceError(f"{question.name} must have at least one finished run: {'; '.join(lines)}")
     arms = tuple(
         Arm(name=name, levers=question.arms[name], runs=tuple(of_arm[seed] for seed in sorted(of_arm)))
         for name, of_arm in runs.items()
@@ -155,9 +163,21 @@ def assemble(
         group_id=reference.group_id,
         label=reference.label,
         arms=arms,
-        problems=(*problems, *set_aside, *_without_runs(runs), *_unequal_seeds(arms), *_empty_classes(reference)),
+        set_aside=tuple(aside),
+        problems=(*problems, *lines, *_without_runs(runs), *_unequal_seeds(arms), *_empty_classes(reference)),
         provenance=provenance,
     )
+
+
+def on_seeds(study: Study, seeds: Collection[int]) -> Study:
+    """The study with the runs of these seeds alone; an arm that has none of them is left out, and that is said."""
+    kept = [replace(arm, runs=tuple(run for run in arm.runs if run.seed in seeds)) for arm in study.arms]
+    arms = tuple(arm for arm in kept if arm.runs)
+    told = [line for line in study.problems if line not in _unequal_seeds(study.arms)]
+    without = [
+        f"arm {arm.name} has no finished run with these seeds and is left out" for arm in kept if not arm.runs
+    ]
+    return replace(study, arms=arms, problems=(*told, *without, *_unequal_seeds(arms)))
 
 
 def _check_names(source: str, what: str, names: Iterable[str]) -> None:

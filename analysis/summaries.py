@@ -1,18 +1,19 @@
 """Each arm by itself: means over its seeds, and its classes."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 
-from analysis.metrics import Floats, Metric, class_sizes, over_predictions, recalls, scores
+from analysis.metrics import Floats, class_sizes, over_predictions, recalls, scores
 from analysis.records import ArmSummary, ClassScore
 from analysis.study import Arm
 
 
-def summarise(arm: Arm, metric: Metric, classes: Sequence[str]) -> ArmSummary:
-    """The arm's scores, means over seeds; classes without images are left out."""
-    values = np.asarray([metric.score(run.outcome) for run in arm.runs])
+def summarise(arm: Arm, values: Floats, classes: Sequence[str]) -> ArmSummary:
+    """The arm's scores, means over seeds, where `values` [R] are the report's metric.
+
+    Classes without images are left out.
+    """
     of_runs = [scores(run.outcome) for run in arm.runs]
     return ArmSummary(
         arm=arm.name,
@@ -24,13 +25,6 @@ def summarise(arm: Arm, metric: Metric, classes: Sequence[str]) -> ArmSummary:
         scores={name: float(np.mean([of_run[name] for of_run in of_runs])) for name in of_runs[0]},
         classes=_class_scores(arm, classes),
     )
-
-
-def pooled_sd(arms: Sequence[ArmSummary]) -> float | None:
-    """Run-to-run standard deviation pooled over arms by their degrees of freedom; None with one seed an arm."""
-    squares = [(arm.n_seeds - 1) * arm.sd**2 for arm in arms if arm.sd is not None]
-    df = sum(arm.n_seeds - 1 for arm in arms)
-    return math.sqrt(sum(squares) / df) if df else None
 
 
 def mean_recalls(arm: Arm) -> Floats:

@@ -6,7 +6,7 @@ accuracy of ungrouped images it is (1/K^2) sum_k S2_k / n_k and its companions.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,47 +14,31 @@ from scipy import stats
 
 from analysis.influence import Measured, Units
 from analysis.metrics import Floats
+from analysis.noise import ASSUMED, SeedNoise, SeedPart, Term, is_paired
 from analysis.records import Estimand
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Term:
-    """A variance with the degrees of freedom it is known by; infinite where it is taken as known."""
-
-    variance: float
-    df: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SeedPart:
-    """Runs that vary together by seed: the deltas of paired runs, or the scores of one arm."""
-
-    key: str
-    """Parts with one key share their draws of seeds."""
-    deviations: Floats
-    """Contributions to the delta minus their mean, [R]; where the noise is assumed, its standard deviation, [1]."""
-    assumed: bool
-    """There is one run, and its run-to-run noise is taken as known."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Contrast:
-    """A delta, arm minus baseline, taken apart for the closed form and the bootstrap."""
+    """A weighted sum of arms' scores, taken apart for the closed form and the bootstrap.
 
-    arm: str
-    baseline: str
+    A delta is the contrast 1 x arm - 1 x baseline; an effect of a factorial has more terms.
+    """
+
+    name: str
+    """What it is of: the arm of a delta."""
+    coefficients: Mapping[str, float]
+    """The weight of each arm that enters."""
     delta: float
     parts: tuple[SeedPart, ...]
-    """One where runs are paired by seed, else one for each arm."""
-    influence: Floats
-    """Mean influence of each unit on the delta, [G], centred within strata."""
+    """What seeds add to its chance; none where all its runs agree."""
     seed: Term
     img: Term
     res: Term
-    seed_of_one: float
-    """Variance of the delta of one run each, from seeds."""
+    n_seeds: int
+    """Fewest runs of an arm that enters."""
     res_of_one: float
-    """The same, from the seed x unit residual."""
+    """Variance from the seed x unit residual if each arm had one run."""
     notes: tuple[str, ...] = ()
 
     @property
@@ -62,8 +46,18 @@ class Contrast:
         """The images' variance without the residual, which the seeds' variance has in it already; never below 0."""
         return max(0.0, self.img.variance - self.res.variance)
 
+    @property
+    def assumed(self) -> bool:
+        """Whether some run-to-run noise in it is taken as known, for want of a second run."""
+        return any(part.estimate == ASSUMED for part in self.parts)
+
+    @property
+    def seed_of_one(self) -> float:
+        """Variance from seeds if each arm had one run."""
+        return self.seed.variance * self.n_seeds
+
     def total(self, estimand: Estimand) -> Term:
-        """The delta's variance for the population that the interval speaks for.
+        """The contrast's variance for the population that the interval speaks for.
 
         `both`: the residual stands in the seeds' and in the images' variance and is taken out once. `seeds`: this
         test set is fixed, the seeds' variance in full. `images`: these checkpoints are fixed, so what they share
@@ -73,7 +67,8 @@ class Contrast:
 
     def forecast(self, n_seeds: int, estimand: Estimand) -> Term:
         """`total` as it would be with `n_seeds` (two or more) runs of each arm and the same images."""
-        seed = Term(variance=self.seed_of_one / n_seeds, df=n_seeds - 1)
+        known_by = self.seed.df / (self.n_seeds - 1) if self.n_seeds > 1 else 1.0
+        seed = Term(variance=self.seed_of_one / n_seeds, df=known_by * (n_seeds - 1))
         res = Term(variance=self.res_of_one / n_seeds, df=math.inf)
         img = Term(variance=self.img_alone + res.variance, df=self.img.df)
         return _total(seed, img, res, estimand)
@@ -87,38 +82,28 @@ class Interval:
     high: float
 
 
-def contrast(arm: Measured, baseline: Measured, units: Units, *, run_sd: float) -> Contrast:
-    """The delta of two arms: paired by seed where both have the same seeds (two or more), else unpaired.
-
-    `run_sd` is the run-to-run standard deviation of one arm, taken as known for an arm with one run.
-    """
-    paired = arm.seeds == baseline.seeds and len(arm.seeds) > 1
-    if paired:
-        differences = Measured(
-            arm=arm.arm,
-            seeds=arm.seeds,
-            scores=arm.scores - baseline.scores,
-            influence=arm.influence - baseline.influence,
-        )
-        runs = [(f"seeds {arm.seeds}", 1, differences)]
-    else:
-        runs = [(arm.arm, 1, arm), (baseline.arm, -1, baseline)]
-    seed_terms = [_seed_term(run.scores, run_sd) for _, _, run in runs]
-    res_terms = [pooled(_residual_terms(run.influence, units)) for _, _, run in runs]
-    n_runs = [len(run.scores) for _, _, run in runs]
-    influence = arm.influence.mean(axis=0) - baseline.influence.mean(axis=0)
+def contrast(name: str, coefficients: Mapping[str, float], noise: SeedNoise, units: Units) -> Contrast:
+    """The contrast sum_a c_a (mean score of arm a), paired by seed where all its arms have the same seeds."""
+    runs = [noise.runs[arm] for arm in coefficients]
+    weights = list(coefficients.values())
+    paired = is_paired(runs)
+    samples = (
+        [_combined(runs, weights)] if paired else [c * run.influence for c, run in zip(weights, runs, strict=True)]
+    )
+    residuals = [_residual_term(sample, units) for sample in samples]
+    influence = np.sum([sample.mean(axis=0) for sample in samples], axis=0)
+    parts = noise.parts(name, coefficients)
     return Contrast(
-        arm=arm.arm,
-        baseline=baseline.arm,
-        delta=_delta(arm.scores, baseline.scores, paired),
-        parts=tuple(_part(key, sign, run.scores, run_sd) for key, sign, run in runs),
-        influence=influence,
-        seed=pooled(seed_terms),
+        name=name,
+        coefficients=coefficients,
+        delta=_delta(runs, weights, paired),
+        parts=parts,
+        seed=_seed_term(parts),
         img=pooled(_image_terms(influence, units)),
-        res=pooled(res_terms),
-        seed_of_one=sum(n * term.variance for n, term in zip(n_runs, seed_terms, strict=True)),
-        res_of_one=sum(n * term.variance for n, term in zip(n_runs, res_terms, strict=True)),
-        notes=_notes(arm, baseline, influence, run_sd, units),
+        res=pooled(residuals),
+        n_seeds=min(len(run.seeds) for run in runs),
+        res_of_one=sum(len(sample) * term.variance for sample, term in zip(samples, residuals, strict=True)),
+        notes=_notes(runs, influence, noise, parts, units),
     )
 
 
@@ -129,20 +114,27 @@ def _total(seed: Term, img: Term, res: Term, estimand: Estimand) -> Term:
         case "images":
             return img
         case "both":
-            return satterthwaite(seed.variance + max(0.0, img.variance - res.variance), (seed, img, res))
+            alone = Term(variance=max(0.0, img.variance - res.variance), df=img.df)
+            return Term(variance=seed.variance + alone.variance, df=_guarded_df(seed, alone))
+
+
+def _guarded_df(seed: Term, images: Term) -> float:
+    """Satterthwaite's degrees of freedom of seeds + images, the seeds' variance at its median-unbiased value.
+
+    A variance known from few seeds is more often small than large, and would then lend itself the images' many
+    degrees of freedom: the interval is short twice over. df v / (median of chi^2) is as often small as large;
+    docs/statistics.md has what that does to coverage and width.
+    """
+    if not math.isfinite(seed.df) or not seed.variance:
+        return satterthwaite(seed.variance + images.variance, (seed, images)).df
+    median = Term(variance=seed.variance * seed.df / float(stats.chi2.median(seed.df)), df=seed.df)
+    return satterthwaite(median.variance + images.variance, (median, images)).df
 
 
 def satterthwaite(variance: float, terms: Sequence[Term]) -> Term:
-    """`variance` with V^2 / sum_i (v_i^2 / df_i) degrees of freedom; infinite where no term is uncertain.
-
-    A sum of variances is known no worse than the worst of them. Where one is subtracted, the formula falls below
-    that and to nought, and its interval grows to any width, so the worst term's degrees of freedom are the least.
-    """
+    """`variance` with V^2 / sum_i (v_i^2 / df_i) degrees of freedom; infinite where no term is uncertain."""
     spread = sum(term.variance**2 / term.df for term in terms)
-    if variance <= 0 or spread == 0:
-        return Term(variance=variance, df=math.inf)
-    least = min(term.df for term in terms if term.variance > 0)
-    return Term(variance=variance, df=max(variance**2 / spread, least))
+    return Term(variance=variance, df=variance**2 / spread if variance > 0 and spread > 0 else math.inf)
 
 
 def pooled(terms: Sequence[Term]) -> Term:
@@ -161,11 +153,25 @@ def t_quantile(df: float, level: float) -> float:
     return float(stats.t.ppf((1 + level) / 2, df))
 
 
-def _seed_term(scores: Floats, run_sd: float) -> Term:
-    n = len(scores)
-    if n == 1:
-        return Term(variance=run_sd**2, df=math.inf)
-    return Term(variance=float(scores.var(ddof=1)) / n, df=n - 1)
+def _combined(runs: Sequence[Measured], weights: Sequence[float]) -> Floats:
+    """Influence of each unit on the contrast of each seed, [R, G]."""
+    total = weights[0] * runs[0].influence
+    for weight, run in zip(weights[1:], runs[1:], strict=True):
+        total += weight * run.influence
+    return total
+
+
+def _seed_term(parts: Sequence[SeedPart]) -> Term:
+    """Parts that rest on one estimate share its degrees of freedom."""
+    by_estimate: dict[str, list[SeedPart]] = {}
+    for part in parts:
+        by_estimate.setdefault(part.estimate, []).append(part)
+    return pooled(
+        [
+            Term(variance=math.fsum(part.scale**2 for part in group), df=group[0].df)
+            for group in by_estimate.values()
+        ]
+    )
 
 
 def _image_terms(influence: Floats, units: Units) -> list[Term]:
@@ -174,37 +180,37 @@ def _image_terms(influence: Floats, units: Units) -> list[Term]:
     return [Term(variance=float(v), df=n - 1) for v, n in zip(variances, units.sizes, strict=True)]
 
 
-def _residual_terms(influence: Floats, units: Units) -> list[Term]:
-    """One term a stratum: G/(G-1) sum_{i, g} r_ig^2 / (R (R-1)); none where there is one run."""
+def _residual_term(influence: Floats, units: Units) -> Term:
+    """Of each stratum G/(G-1) sum_{i, g} r_ig^2 / (R (R-1)), summed; nought where there is one run."""
     n = len(influence)
     if n == 1:
-        return []
+        return Term(variance=0.0, df=math.inf)
     squares = ((influence - influence.mean(axis=0)) ** 2).sum(axis=0) / (n * (n - 1))
     variances = units.by_stratum(units.inflation * squares)
-    return [
-        Term(variance=float(v), df=(n - 1) * (size - 1)) for v, size in zip(variances, units.sizes, strict=True)
-    ]
+    return pooled(
+        [Term(variance=float(v), df=(n - 1) * (size - 1)) for v, size in zip(variances, units.sizes, strict=True)]
+    )
 
 
-def _part(key: str, sign: int, scores: Floats, run_sd: float) -> SeedPart:
-    assumed = len(scores) == 1
-    deviations = np.asarray([run_sd]) if assumed else scores - scores.mean()
-    return SeedPart(key=key, deviations=sign * deviations, assumed=assumed)
-
-
-def _delta(arm: Floats, baseline: Floats, paired: bool) -> float:
+def _delta(runs: Sequence[Measured], weights: Sequence[float], paired: bool) -> float:
     """Differences first where runs are paired, so that equal predictions give exactly zero."""
-    return float((arm - baseline).mean() if paired else arm.mean() - baseline.mean())
+    if paired:
+        return float(np.sum([c * run.scores for c, run in zip(weights, runs, strict=True)], axis=0).mean())
+    return math.fsum(c * float(run.scores.mean()) for c, run in zip(weights, runs, strict=True))
 
 
-def _notes(arm: Measured, baseline: Measured, influence: Floats, run_sd: float, units: Units) -> tuple[str, ...]:
+def _notes(
+    runs: Sequence[Measured], influence: Floats, noise: SeedNoise, parts: Sequence[SeedPart], units: Units
+) -> tuple[str, ...]:
     notes = list(units.notes)
-    single = [m.arm for m in (arm, baseline) if len(m.seeds) == 1]
+    if any(part.own for part in parts):
+        notes.append("runs vary more here than in the other arms: the interval rests on these runs alone")
+    single = [run.arm for run in runs if len(run.seeds) == 1]
     if single:
-        noise = f"a run-to-run standard deviation of {run_sd:g} is assumed, not measured"
-        notes.append(f"one run of {' and of '.join(single)}: {noise}")
-    if arm.seeds != baseline.seeds:
+        assumed = f"a run-to-run standard deviation of {noise.run_sd:g} is assumed, not measured"
+        notes.append(f"one run of {' and of '.join(single)}: {assumed}")
+    if any(run.seeds != runs[0].seeds for run in runs):
         notes.append("the arms' seeds differ: images are paired, seeds are not")
-    if not influence.any() and arm.scores.mean() == baseline.scores.mean():
+    if not influence.any() and len({float(run.scores.mean()) for run in runs}) == 1:
         notes.append("no discordant images")
     return tuple(notes)

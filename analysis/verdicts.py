@@ -1,8 +1,9 @@
 """From an interval to a verdict, in words made of the same numbers."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from analysis.records import Estimand, GuardResult, Verdict
 from analysis.variance import Contrast, Interval, t_quantile
@@ -10,6 +11,8 @@ from analysis.words import higher_is_better, metric_title, unit_of
 
 MOST_SEEDS = 200
 """Beyond this many seeds an arm nobody waits for a decision."""
+Decides = Callable[[float], bool]
+"""Whether an interval that reaches so far to either side leaves nothing open."""
 _CANNOT = "more seeds cannot decide it: the test set's rare classes limit the interval"
 
 
@@ -29,9 +32,9 @@ class Evidence:
     contrast: Contrast
     estimand: Estimand
     level: float
-    """Level of `interval`."""
-    n_seeds: int
-    """Fewest seeds of the two arms."""
+    """Level of the intervals."""
+    widening: float
+    """How much wider `interval` is than this arm's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,18 +57,33 @@ def judge(evidence: Evidence) -> Judgement:
     return _inconclusive(evidence)
 
 
-def seeds_to_decide(evidence: Evidence) -> int | None:
+def seeds_to_decide(evidence: Evidence, decides: Decides) -> int | None:
     """Seeds an arm, in all, at which the delta as it stands would be decided; None if `MOST_SEEDS` are too few.
 
     None also for `images`: its checkpoints are fixed.
     """
     if evidence.estimand == "images":
         return None
-    for n_seeds in range(max(2, evidence.n_seeds + 1), MOST_SEEDS + 1):
+    for n_seeds in range(max(2, evidence.contrast.n_seeds + 1), MOST_SEEDS + 1):
         total = evidence.contrast.forecast(n_seeds, evidence.estimand)
-        if _decides(evidence, t_quantile(total.df, evidence.level) * math.sqrt(total.variance)):
+        if decides(_half_width(evidence, total.df, total.variance)):
             return n_seeds
     return None
+
+
+def why_no_seeds(evidence: Evidence, decides: Decides) -> str:
+    """Why no number of seeds that anyone waits for would decide it."""
+    if evidence.estimand == "images":
+        return "more seeds cannot decide it: these checkpoints are fixed, only more images would"
+    limit = _half_width(evidence, evidence.contrast.img.df, evidence.contrast.img_alone)
+    reachable = evidence.estimand == "seeds" or decides(limit)
+    return f"more than {MOST_SEEDS} seeds an arm would be needed to decide it" if reachable else _CANNOT
+
+
+def noise_doubts(evidence: Evidence) -> list[str]:
+    """What must be said where the run-to-run noise was not measured."""
+    assumed = evidence.contrast.assumed and evidence.estimand != "images"
+    return ["this rests on an assumed run-to-run noise, not on a measured one"] if assumed else []
 
 
 def _keep(evidence: Evidence, gain: Interval) -> Judgement:
@@ -101,23 +119,20 @@ def _reject(evidence: Evidence, gain: Interval) -> Judgement:
 
 def _inconclusive(evidence: Evidence) -> Judgement:
     where = f"holds both no gain and a gain of {unit_of(evidence.metric).size(evidence.margin)}"
-    needed = seeds_to_decide(evidence)
+    decides = partial(_decides, evidence)
+    needed = seeds_to_decide(evidence, decides)
+    way_out = f"at this delta {needed} seeds an arm would decide it" if needed else why_no_seeds(evidence, decides)
     return Judgement(
         verdict="inconclusive",
         label="",
-        reason=_sentence(evidence, evidence.interval, where, _way_out(evidence, needed)),
+        reason=_sentence(evidence, evidence.interval, where, way_out),
         seeds_needed=needed,
     )
 
 
-def _way_out(evidence: Evidence, needed: int | None) -> str:
-    if needed is not None:
-        return f"at this delta {needed} seeds an arm would decide it"
-    if evidence.estimand == "images":
-        return "more seeds cannot decide it: these checkpoints are fixed, only more images would"
-    limit = t_quantile(evidence.contrast.img.df, evidence.level) * math.sqrt(evidence.contrast.img_alone)
-    reachable = evidence.estimand == "seeds" or _decides(evidence, limit)
-    return f"more than {MOST_SEEDS} seeds an arm would be needed to decide it" if reachable else _CANNOT
+def _half_width(evidence: Evidence, df: float, variance: float) -> float:
+    """What the interval over all arms would reach to either side, with this variance."""
+    return evidence.widening * t_quantile(df, evidence.level) * math.sqrt(variance)
 
 
 def _decides(evidence: Evidence, half: float) -> bool:
@@ -136,12 +151,10 @@ def _better(evidence: Evidence) -> str:
 
 def _sentence(evidence: Evidence, interval: Interval, where: str, *more: str) -> str:
     level = "90% interval" if interval is evidence.interval_90 else "interval"
-    assumed = any(part.assumed for part in evidence.contrast.parts) and evidence.estimand != "images"
-    noise = ["this rests on an assumed run-to-run noise, not on a measured one"] if assumed else []
     unit = unit_of(evidence.metric)
     ends = unit.interval(interval.low, interval.high) + unit.symbol
     said = f"{unit.said(evidence.delta)}; the {level}, {ends}, {where}"
-    return "; ".join([said, *more, *noise]) + "."
+    return "; ".join([said, *more, *noise_doubts(evidence)]) + "."
 
 
 def _cost(guard: GuardResult) -> str:

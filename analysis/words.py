@@ -3,10 +3,18 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from analysis.records import Comparison, Estimand, Verdict
+from analysis.records import Comparison, Composing, Estimand, Verdict
 
 SIGNS: dict[Verdict, str] = {"keep": "✓", "reject": "✗", "inconclusive": "?"}
 """A verdict's sign, so that colour never carries a meaning alone."""
+
+COMPOSING: dict[Composing, Verdict] = {
+    "compose": "keep",
+    "reinforce": "keep",
+    "cancel": "reject",
+    "undecided": "inconclusive",
+}
+"""The verdict whose sign and colour an interaction's label has."""
 
 _METRICS = {
     "balanced_accuracy": "balanced accuracy",
@@ -84,9 +92,31 @@ def verdict_words(comparison: Comparison) -> str:
     return ", ".join(filter(None, (comparison.verdict, comparison.label)))
 
 
+def correlation(value: float) -> str:
+    """`−0.21`."""
+    return _minus(f"{value:.2f}")
+
+
+def level_title(lever: str, level: object) -> str:
+    """`focal_gamma=2`, as arms are named."""
+    return f"{lever}={level_words(level)}"
+
+
+def level_words(level: object) -> str:
+    """A lever's level: `2` of 2.0."""
+    return f"{level:g}" if isinstance(level, float) else str(level)
+
+
 def pvalue(value: float) -> str:
     """Three decimals, or `<0.001`."""
     return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def chance_of(probability: float) -> str:
+    """`64%` of .64; what is next to impossible or certain is never said to be so: `<1%`, `>99%`."""
+    if probability < 0.01:
+        return "<1%"
+    return ">99%" if probability > 0.99 else f"{100 * probability:.0f}%"
 
 
 def listed(items: Sequence[str], *, at_most: int = 3) -> str:

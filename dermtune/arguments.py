@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis.commandline import Parser
+from analysis.commandline import Parser, whole_number
 
 PROG = "dermtune-sweep"
 
@@ -78,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
         help="laptop (default), ham10000, medsiglip, or a Python file with recipe()",
     )  # fmt: skip
     add("--data", type=Path, metavar="DIR", help="where the recipe's images and metadata are")
-    add("--seeds", type=_whole, metavar="N", help="the first N seeds of the sweep; more can be added later")
+    add("--seeds", type=whole_number, metavar="N", help="the first N seeds of the sweep; more can be added later")
     add("--out", type=Path, default=Path("runs"), metavar="DIR", help="default: runs/")
     add("--address", metavar="ADDR", help="a running Ray cluster; default: a local one, made and stopped")
     add(
@@ -95,12 +95,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--max-usd", type=_positive, metavar="X", help="the same in dollars; needs --usd-per-hour")
     add("--usd-per-hour", type=_positive, metavar="Y", help="price of a GPU hour, or of a trial's without a GPU")
     return parser
-
-
-def _whole(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, got {text!r}")
-    return int(text)
 
 
 def _positive(text: str) -> float:

@@ -1,9 +1,9 @@
 """What a sweep would take and what it could see, before anything is started."""
 
-import bisect
+import itertools
 import math
 import statistics
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,18 +11,48 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from analysis.power import smallest_detectable_delta
-from analysis.words import count, metric_title, unit_of
+from analysis.planning import (
+    ASSUMED,
+    Aim,
+    Layout,
+    SeedsNeeded,
+    Target,
+    Variation,
+    interaction,
+    main_effect,
+    seeds_for,
+    smallest_detectable,
+)
+from analysis.words import correlation, count, metric_title, unit_of
+from dermtune.config import Scalar
 from dermtune.plan import Plan
 from dermtune.progress import duration
 from dermtune.recipes import Recipe
 
-RUN_SD = 0.006
-"""Run-to-run standard deviation to assume where nothing was measured: the story's, 0.6 points."""
 
-SEEDS_FOR_AN_SD = 3
-MOST_SEEDS = 1000
-"""Beyond so many seeds an arm a design is said to be out of reach."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialTime:
+    """How long one trial trains."""
+
+    seconds: float | None
+    """None where nobody has measured any."""
+    origin: str
+    """Where that figure comes from."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """True effects, as fractions, that a design finds in four sweeps of five; infinite with one seed."""
+
+    variation: Variation
+    delta: float
+    """Of any arm, all judged at once."""
+    needed: SeedsNeeded | None
+    """What it takes to find a true delta as large as the margin; None where that is nought."""
+    main_effects: Mapping[str, float]
+    """By lever, each judged by itself; empty where the grid has one lever."""
+    interactions: Mapping[str, float]
+    """The same by pair of levers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,19 +61,12 @@ class Forecast:
 
     plan: Plan
     n_done: int
-    seconds_per_trial: float | None
-    """Training time of one trial; None where nobody has measured any."""
-    seconds_from: str
-    """Where that figure comes from."""
+    time: TrialTime
     hours_left: float | None
     """What the missing trials cost, in GPU hours, or in trial hours where a trial has no GPU."""
     usd_left: float | None
-    run_sd: float
-    run_sd_from: str
-    smallest_delta: float
-    """The true delta, as a fraction, found with a power of 80%; infinite with one seed."""
-    seeds_for_margin: int | None
-    """Seeds an arm at which a true delta as large as the margin is found; None beyond `MOST_SEEDS`."""
+    sight: Sight | None
+    """None of a lone arm, which is compared with nothing."""
 
     @property
     def n_missing(self) -> int:
@@ -52,28 +75,72 @@ class Forecast:
 
 
 def forecast(
-    plan: Plan, recipe: Recipe, done: Mapping[str, Mapping[str, Any]], *, gpus: float, usd_per_hour: float | None
+    plan: Plan,
+    recipe: Recipe,
+    done: Mapping[str, Mapping[str, Any]],
+    *,
+    gpus: float,
+    usd_per_hour: float | None,
+    variation: Variation = ASSUMED,
 ) -> Forecast:
-    """The forecast of a plan of which `done` (manifests by trial_id) is there already; starts nothing.
-
-    Time and noise are measured on the done trials where there are enough, else the recipe's figure and `RUN_SD`.
-    """
-    seconds, seconds_from = _seconds_per_trial(recipe, done)
-    run_sd, run_sd_from = _run_sd(plan, done)
+    """The forecast of a plan of which `done` (manifests by trial_id) is there already; starts nothing."""
+    time = trial_time(recipe, done)
     n_missing = len(plan.trials) - len(done)
-    hours = None if seconds is None else n_missing * seconds * (gpus or 1) / 3600
+    hours = None if time.seconds is None else n_missing * time.seconds * (gpus or 1) / 3600
     return Forecast(
         plan=plan,
         n_done=len(done),
-        seconds_per_trial=seconds,
-        seconds_from=seconds_from,
+        time=time,
         hours_left=hours,
         usd_left=None if hours is None or usd_per_hour is None else hours * usd_per_hour,
-        run_sd=run_sd,
-        run_sd_from=run_sd_from,
-        smallest_delta=_smallest_delta(plan, len(plan.seeds), run_sd),
-        seeds_for_margin=_seeds_for(plan, run_sd),
+        sight=_sight(plan, variation) if len(plan.arms) > 1 else None,
     )
+
+
+def trial_time(recipe: Recipe, done: Mapping[str, Mapping[str, Any]]) -> TrialTime:
+    """Measured on the done trials (manifests by trial_id) where there are any, else the recipe's figure."""
+    measured = [float(manifest["seconds"]) for manifest in done.values() if manifest.get("seconds")]
+    if measured:
+        origin = f"measured on {count(len(measured), 'done trial')}"
+        return TrialTime(seconds=statistics.fmean(measured), origin=origin)
+    return TrialTime(seconds=recipe.seconds_per_trial, origin=f"the figure of recipe {recipe.name}")
+
+
+def _sight(plan: Plan, variation: Variation) -> Sight:
+    layout, margin = Layout(n_arms=len(plan.arms), variation=variation), plan.sweep.margin
+    together = Aim(n_comparisons=len(plan.arms) - 1)
+
+    def seen(targets: Mapping[str, Target]) -> dict[str, float]:
+        return {
+            name: smallest_detectable(layout, len(plan.seeds), Aim(target=target))
+            for name, target in targets.items()
+        }
+
+    return Sight(
+        variation=variation,
+        delta=smallest_detectable(layout, len(plan.seeds), together),
+        needed=seeds_for(margin, layout, together) if margin else None,
+        main_effects=seen(_main_effects(plan.sweep.grid)),
+        interactions=seen(_interactions(plan.sweep.grid)),
+    )
+
+
+def _main_effects(grid: Mapping[str, Sequence[Scalar]]) -> dict[str, Target]:
+    """By lever; none where a single lever varies, whose levels are the arms."""
+    levels = {lever: len(values) for lever, values in grid.items() if len(values) > 1}
+    if len(levels) < 2:
+        return {}
+    return {lever: main_effect([*levels.values()], place) for place, lever in enumerate(levels)}
+
+
+def _interactions(grid: Mapping[str, Sequence[Scalar]]) -> dict[str, Target]:
+    """By pair of levers."""
+    levers, levels = [*grid], [len(values) for values in grid.values()]
+    return {
+        f"{levers[one]} × {levers[other]}": interaction(levels, one, other)
+        for one, other in itertools.combinations(range(len(levers)), 2)
+        if levels[one] > 1 and levels[other] > 1
+    }
 
 
 def print_forecast(forecast: Forecast, console: Console) -> None:
@@ -90,66 +157,54 @@ def print_forecast(forecast: Forecast, console: Console) -> None:
     grid.add_row("time", _time(forecast))
     if forecast.usd_left is not None:
         grid.add_row("cost", f"${forecast.usd_left:,.2f} for {forecast.hours_left:,.1f} hours")
-    if len(plan.arms) > 1:
-        grid.add_row("can see", _sight(forecast))
+    for title, text in _sights(forecast):
+        grid.add_row(title, text)
     console.print(grid, highlight=False)
 
 
 def _time(forecast: Forecast) -> Text:
-    if forecast.seconds_per_trial is None:
+    seconds, origin = forecast.time.seconds, forecast.time.origin
+    if seconds is None:
         return Text("unknown until a first trial is done")
     if not forecast.n_missing:
-        return Text(f"none: nothing is to run ({forecast.seconds_from})")
-    each = f"{count(forecast.n_missing, 'trial')} of {duration(forecast.seconds_per_trial)}"
-    total = duration(forecast.n_missing * forecast.seconds_per_trial)
-    return Text(f"{total} in all, {each} ({forecast.seconds_from}), side by side where there is room")
+        return Text(f"none: nothing is to run ({origin})")
+    each = f"{count(forecast.n_missing, 'trial')} of {duration(seconds)}"
+    total = duration(forecast.n_missing * seconds)
+    return Text(f"{total} in all, {each} ({origin}), side by side where there is room")
 
 
-def _sight(forecast: Forecast) -> Text:
-    plan = forecast.plan
-    noise = f"run-to-run sd {_size(plan, forecast.run_sd)}, {forecast.run_sd_from}"
-    if math.isinf(forecast.smallest_delta):
-        return Text(f"no delta at all: one seed does not measure noise ({noise})")
-    text = Text(f"a true delta of {_size(plan, forecast.smallest_delta)} in four sweeps of five ({noise})")
-    if forecast.smallest_delta > plan.sweep.margin:
-        needed = forecast.seeds_for_margin
-        seeds = f"{needed} seeds an arm" if needed else f"more than {MOST_SEEDS} seeds an arm"
-        text.append(f"; for one of the margin, {_size(plan, plan.sweep.margin)}, it takes {seeds}", style="yellow")
+def _sights(forecast: Forecast) -> Iterator[tuple[str, Text]]:
+    """Titles and texts: the delta that an arm must have, then the grid's effects."""
+    plan, sight = forecast.plan, forecast.sight
+    if sight is None:
+        return
+    yield "can see", _delta_seen(plan, sight)
+    for title, sizes in (("main effects", sight.main_effects), ("interactions", sight.interactions)):
+        if sizes and not math.isinf(sight.delta):
+            each = ", ".join(f"{name} from {_size(plan, size)}" for name, size in sizes.items())
+            yield title, Text(f"{each}, each judged by itself")
+
+
+def _delta_seen(plan: Plan, sight: Sight) -> Text:
+    if math.isinf(sight.delta):
+        return Text(f"no delta at all: one seed does not measure noise ({_noise(plan, sight.variation)})")
+    together = f", all {len(plan.arms) - 1} arms judged at once" if len(plan.arms) > 2 else ""
+    seen = f"a true delta of {_size(plan, sight.delta)} in four sweeps of five{together}"
+    text = Text(f"{seen} ({_noise(plan, sight.variation)})")
+    if sight.needed and sight.delta > plan.sweep.margin:
+        margin = _size(plan, plan.sweep.margin)
+        text.append(f"; for one of the margin, {margin}, it takes {sight.needed.said}", style="yellow")
     return text
+
+
+def _noise(plan: Plan, variation: Variation) -> str:
+    shared = f", seed correlation {correlation(variation.seed_correlation)}" if variation.seed_correlation else ""
+    images = f"sd from images {_size(plan, variation.image_sd)}, " if variation.image_sd else "images "
+    return (
+        f"run-to-run sd {_size(plan, variation.run_sd)}{shared}, {variation.run_sd_from}; "
+        f"{images}{variation.image_sd_from}"
+    )
 
 
 def _size(plan: Plan, value: float) -> str:
     return unit_of(plan.sweep.primary_metric).size(value)
-
-
-def _seconds_per_trial(recipe: Recipe, done: Mapping[str, Mapping[str, Any]]) -> tuple[float | None, str]:
-    measured = [float(manifest["seconds"]) for manifest in done.values() if manifest.get("seconds")]
-    if measured:
-        return statistics.fmean(measured), f"measured on {count(len(measured), 'done trial')}"
-    return recipe.seconds_per_trial, f"the figure of recipe {recipe.name}"
-
-
-def _run_sd(plan: Plan, done: Mapping[str, Mapping[str, Any]]) -> tuple[float, str]:
-    """The standard deviation over seeds, pooled over arms with at least `SEEDS_FOR_AN_SD` done trials."""
-    scores: dict[str, list[float]] = {}
-    for manifest in done.values():
-        score = manifest.get("scores", {}).get("test", {}).get(plan.sweep.primary_metric)
-        if score is not None:
-            scores.setdefault(manifest["arm"], []).append(score)
-    enough = [values for values in scores.values() if len(values) >= SEEDS_FOR_AN_SD]
-    if not enough:
-        return RUN_SD, "assumed"
-    df = sum(len(values) - 1 for values in enough)
-    pooled = sum(statistics.variance(values) * (len(values) - 1) for values in enough) / df
-    return math.sqrt(pooled), f"measured on {count(df + len(enough), 'done trial')}"
-
-
-def _smallest_delta(plan: Plan, n_seeds: int, run_sd: float) -> float:
-    return smallest_detectable_delta(n_seeds, run_sd, n_comparisons=max(1, len(plan.arms) - 1))
-
-
-def _seeds_for(plan: Plan, run_sd: float) -> int | None:
-    """The fewest seeds an arm that see the margin."""
-    candidates = range(2, MOST_SEEDS + 1)
-    n_blind = bisect.bisect(candidates, False, key=lambda n: _smallest_delta(plan, n, run_sd) <= plan.sweep.margin)
-    return candidates[n_blind] if n_blind < len(candidates) else None

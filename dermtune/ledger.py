@@ -113,6 +113,18 @@ class TrialFolder:
         (self.path / "failure.json").unlink(missing_ok=True)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _EarlierPlan:
+    """What the `sweep.json` that is there says; nothing where there is none."""
+
+    trials: Sequence[dict[str, Any]] = ()
+    """Each with its trial_id, arm and seed."""
+    looks: Sequence[int] = ()
+    """Numbers of seeds at which it declares that results are looked at."""
+    looks_taken: Sequence[int] = ()
+    """Numbers of seeds of the reports before it."""
+
+
 @dataclass(frozen=True, slots=True)
 class SweepFolder:
     """One sweep's folder: what was asked in `sweep.json`, the trials, the report."""
@@ -137,13 +149,18 @@ class SweepFolder:
         """Number of done trials that the plan leaves unused, after `sweep.json` is written for it.
 
         A done trial with a further seed of the same configuration stays in it, so asking for fewer seeds hides
-        nothing. Where the configuration is another one, the new plan takes the old one's place.
+        nothing. A report on fewer seeds stays known as well, as a look that was taken. Where the configuration is
+        another one, the new plan takes the old one's place.
         """
         asked = {**plan.to_dict(), "question": question}
-        earlier = [t for t in self._earlier_trials() if self.trial(t["trial_id"]).is_done()]
-        further = _further_seeds(earlier, asked)
+        before = self._earlier_plan()
+        earlier = [t for t in before.trials if self.trial(t["trial_id"]).is_done()]
+        shared = _shared(earlier, asked)
+        further = _further_seeds(earlier, shared, asked)
+        taken = self._looks_taken(before) if shared else set()
         asked["trials"] += further
         asked["seeds"] = list(dict.fromkeys([*asked["seeds"], *(t["seed"] for t in further)]))
+        asked["looks_taken"] = sorted(n for n in taken if n < len(asked["seeds"]))
         _write_json(self.path / "sweep.json", asked)
         listed = {t["trial_id"] for t in asked["trials"]}
         return sum(t["trial_id"] not in listed for t in earlier)
@@ -166,22 +183,50 @@ class SweepFolder:
             finally:
                 file.truncate(0)
 
-    def _earlier_trials(self) -> list[dict[str, Any]]:
+    def _earlier_plan(self) -> _EarlierPlan:
         path = self.path / "sweep.json"
         try:
-            return [{key: t[key] for key in ("trial_id", "arm", "seed")} for t in _read_json(path)["trials"]]
+            asked = _read_json(path)
+            return _EarlierPlan(
+                trials=[{key: t[key] for key in ("trial_id", "arm", "seed")} for t in asked["trials"]],
+                looks=[int(n) for n in asked.get("looks", ())],
+                looks_taken=[int(n) for n in asked.get("looks_taken", ())],
+            )
         except FileNotFoundError:
-            return []
+            return _EarlierPlan()
         except (ValueError, KeyError, TypeError) as error:
             raise LedgerError(f"{path} must hold what was asked: {error}; move it away to start anew") from None
 
+    def _looks_taken(self, before: _EarlierPlan) -> set[int]:
+        """Numbers of seeds at which results were judged; a report before the first declared look judged nothing."""
+        reported = self._seeds_reported()
+        return {*before.looks_taken, *([reported] if reported >= min(before.looks, default=1) else ())}
 
-def _further_seeds(earlier: list[dict[str, Any]], asked: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The earlier trials with seeds beyond those asked, if the two plans agree on every trial that both list."""
+    def _seeds_reported(self) -> int:
+        """The most seeds of an arm in the report that is there; 0 where there is none."""
+        path = self.report / "report.json"
+        try:
+            return max(int(arm["n_seeds"]) for arm in _read_json(path)["arms"])
+        except FileNotFoundError:
+            return 0
+        except (ValueError, KeyError, TypeError) as error:
+            raise LedgerError(
+                f"{path} must be the last report, which says how many seeds it judged: {error}; "
+                "move it away if it was never read"
+            ) from None
+
+
+def _shared(earlier: list[dict[str, Any]], asked: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The earlier trials that are asked for again; none if the plans disagree on any: the question is another."""
     ids = {(t["arm"], t["seed"]): t["trial_id"] for t in asked["trials"]}
     shared = [t for t in earlier if (t["arm"], t["seed"]) in ids]
-    if not shared or any(t["trial_id"] != ids[t["arm"], t["seed"]] for t in shared):
-        return []
+    return shared if all(t["trial_id"] == ids[t["arm"], t["seed"]] for t in shared) else []
+
+
+def _further_seeds(
+    earlier: list[dict[str, Any]], shared: list[dict[str, Any]], asked: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """The earlier trials with seeds beyond those asked, of arms that are asked for again."""
     arms = {t["arm"] for t in shared}
     return [t for t in earlier if t["arm"] in arms and t["seed"] not in asked["seeds"]]
 

@@ -27,6 +27,8 @@ class Sweep:
     """The levers' values in the baseline arm; it must be a cell of the grid."""
     seeds: Sequence[int] = tuple(range(5))
     """Training seeds, shared by all arms."""
+    looks: Sequence[int] = ()
+    """Numbers of seeds at which results are looked at, ascending, the last the final one; empty: only once."""
     primary_metric: str = "balanced_accuracy"
     guard_metrics: Sequence[str] = ("top1",)
     """Metrics that a kept arm must not worsen."""
@@ -52,6 +54,7 @@ class Sweep:
                 raise PlanError(f"a seed must be a whole number from 0 to 2**32 - 1, got {seed!r}")
         if not self.seeds or len(set(self.seeds)) != len(self.seeds):
             raise PlanError(f"seeds must be distinct and at least one, got {list(self.seeds)}")
+        _check_looks(self.looks)
         if isinstance(self.guard_metrics, str):
             raise PlanError(f"`guard_metrics` must be a sequence of names, got {self.guard_metrics!r}")
         if not self.margin >= 0:
@@ -131,6 +134,7 @@ class Plan:
             "guard_metrics": list(self.sweep.guard_metrics),
             "margin": self.sweep.margin,
             "seeds": list(self.seeds),
+            "looks": list(self.sweep.looks),
             "arms": [{"arm": arm.name, "levers": dict(arm.levers)} for arm in self.arms],
             "trials": [{"trial_id": t.trial_id, "arm": t.arm, "seed": t.seed} for t in self.trials],
         }
@@ -180,6 +184,16 @@ def _check_grid_values(lever: str, values: object) -> None:
         raise PlanError(f"the grid's `{lever}` must be a sequence of values, got {values!r}")
     if len(set(values)) != len(values):
         raise PlanError(f"the grid's `{lever}` must have distinct values, got {list(values)!r}")
+
+
+def _check_looks(looks: object) -> None:
+    if isinstance(looks, str) or not isinstance(looks, Sequence):
+        raise PlanError(f"`looks` must be a sequence of numbers of seeds, got {looks!r}")
+    for n_seeds in looks:
+        if not isinstance(n_seeds, int) or n_seeds < 2:
+            raise PlanError(f"a look must be at a whole number of seeds, 2 or more, got {n_seeds!r}")
+    if list(looks) != sorted(set(looks)):
+        raise PlanError(f"`looks` must be ascending and distinct, got {list(looks)}")
 
 
 def _short(value: Scalar) -> str:

@@ -9,14 +9,18 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from analysis.earlier import measured
 from analysis.metrics import MetricError, metric_named
+from analysis.planning import ASSUMED, Variation
+from analysis.sources import load_study
+from analysis.study import SourceError
 from dermtune.arguments import Arguments
 from dermtune.budget import Budget, hour_limit
 from dermtune.config import UserError
 from dermtune.data.dataset import Dataset, open_dataset
 from dermtune.data.place import Place
 from dermtune.execution import fingerprints
-from dermtune.forecast import Forecast, forecast
+from dermtune.forecast import Forecast, forecast, trial_time
 from dermtune.ledger import SweepFolder
 from dermtune.loading import load_recipe, load_sweep
 from dermtune.plan import Plan, Sweep, plan
@@ -53,17 +57,33 @@ class Task:
 
     def forecast(self, done: Manifests) -> Forecast:
         """What the trials that are not done take, and what the design can see."""
-        return forecast(self.plan, self.recipe, done, gpus=self.gpus or 0, usd_per_hour=self.asked.usd_per_hour)
+        return forecast(
+            self.plan,
+            self.recipe,
+            done,
+            gpus=self.gpus or 0,
+            usd_per_hour=self.asked.usd_per_hour,
+            variation=self._variation(done),
+        )
 
     def budget(self, done: Manifests) -> Budget:
         """The hard budget, less what the done trials took of it."""
         hours = [manifest["seconds"] * (manifest["gpus"] or 1) / 3600 for manifest in done.values()]
-        seconds = self.forecast(done).seconds_per_trial or 0.0
+        seconds = trial_time(self.recipe, done).seconds or 0.0
         return Budget(
             limit_hours=hour_limit(self.asked.max_hours, self.asked.max_usd, self.asked.usd_per_hour),
             spent_hours=sum(hours),
             typical_hours=seconds * (self.gpus or 1) / 3600,
         )
+
+    def _variation(self, done: Manifests) -> Variation:
+        """What the done trials show of chance; as assumed before they can be compared."""
+        if not done:
+            return ASSUMED
+        try:
+            return measured(load_study(self.folder.path), metric=self.plan.sweep.primary_metric)
+        except SourceError:
+            return ASSUMED
 
 
 def prepare(asked: Arguments, console: Console) -> Task:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis import significance
+from analysis import power, significance
 from dermtune import arguments
 from dermtune.loading import load_recipe
 from dermtune.recipes import RECIPES
@@ -16,7 +16,7 @@ PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 LINKING = (*PAGES, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*/*.md")))
 TEXT = "\n".join(page.read_text() for page in PAGES)
 
-PARSERS = {"sweep": arguments._parser(), "significance": significance._parser()}
+PARSERS = {"sweep": arguments._parser(), "significance": significance._parser(), "power": power._parser()}
 OPTIONS = {
     door: {option for action in parser._actions for option in action.option_strings} - {"-h", "--help"}
     for door, parser in PARSERS.items()
@@ -25,7 +25,7 @@ OPTIONS = {
 OPTION = re.compile(r"--[a-z][a-z-]*")
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(([^)\s#]+)[^)]*\)|\bsrc=\"([^\"]+)\"")
-COMMAND = re.compile(r"^(?:python -m (?:dermtune|analysis)\.|dermtune-)(sweep|significance) ")
+COMMAND = re.compile(r"^(?:python -m (?:dermtune|analysis)\.|dermtune-)(sweep|significance|power)(?: |$)")
 
 
 def commands():
@@ -41,7 +41,7 @@ def commands():
 @pytest.mark.parametrize("door", PARSERS)
 def test_the_table_of_a_door_lists_its_options_and_no_others(door):
     commands_page = (ROOT / "docs" / "commands.md").read_text()
-    section = re.search(rf"^## `python -m \w+\.{door} .*?(?=^## |\Z)", commands_page, re.DOTALL | re.MULTILINE)[0]
+    section = re.search(rf"^## `python -m \w+\.{door}\b.*?(?=^## |\Z)", commands_page, re.DOTALL | re.MULTILINE)[0]
     names = [line.split("|")[1] for line in section.splitlines() if line.startswith("| `--")]
     assert set(OPTION.findall(" ".join(names))) == OPTIONS[door]
 
@@ -56,7 +56,7 @@ def test_a_command_in_the_docs_is_one_that_its_door_takes(door, argv):
     assert PARSERS[door].parse_args(argv)
 
 
-def test_the_readme_shows_both_doors():
+def test_the_readme_shows_every_door():
     readme = FENCED.findall((ROOT / "README.md").read_text())
     shown = [found[1] for _, block in readme for line in block.splitlines() if (found := COMMAND.match(line))]
     assert set(shown) == set(PARSERS)

@@ -2,6 +2,7 @@
 
 import io
 import math
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,9 +13,15 @@ from rich.cells import cell_len
 from rich.console import Console
 from statsmodels.stats.power import TTestPower
 
-from analysis.power import smallest_detectable_delta
-from dermtune.forecast import RUN_SD, Forecast, forecast, print_forecast
+from analysis.planning import ASSUMED, RUN_SD, Variation
+from dermtune import arguments
+from dermtune.data.place import Place
+from dermtune.forecast import Forecast, forecast, print_forecast
+from dermtune.ledger import SweepFolder
+from dermtune.plan import plan
 from dermtune.recipes import laptop
+from dermtune.task import Task
+from tests.finished_sweep import write_sweep
 from tests.plans import planned
 
 RECIPE = replace(laptop(), seconds_per_trial=900.0)
@@ -22,17 +29,15 @@ STORY = planned(n_arms=8, n_seeds=5)
 """The story's design: eight arms, five seeds, a margin of 0.6 points."""
 
 
-def manifests(the_plan, n, *, seconds=600.0, scores=None):
+def manifests(the_plan, n):
     """Manifests of the first `n` trials."""
-    scores = scores or [0.6] * n
-    return {
-        trial.trial_id: {"arm": trial.arm, "seconds": seconds, "scores": {"test": {"balanced_accuracy": score}}}
-        for trial, score in zip(the_plan.trials[:n], scores, strict=False)
-    }
+    return {trial.trial_id: {"seconds": 600.0} for trial in the_plan.trials[:n]}
 
 
-def foreseen(the_plan=STORY, recipe=RECIPE, done=None, *, gpus=0.0, usd_per_hour=None) -> Forecast:
-    return forecast(the_plan, recipe, done or {}, gpus=gpus, usd_per_hour=usd_per_hour)
+def foreseen(
+    the_plan=STORY, recipe=RECIPE, done=None, *, gpus=0.0, usd_per_hour=None, variation=ASSUMED
+) -> Forecast:
+    return forecast(the_plan, recipe, done or {}, gpus=gpus, usd_per_hour=usd_per_hour, variation=variation)
 
 
 def printed(what, width=200):
@@ -63,7 +68,7 @@ def test_trials_that_share_a_gpu_pay_for_their_share_of_its_hours_but_take_their
 def test_what_is_done_is_not_paid_again_and_its_seconds_replace_the_recipes():
     what = foreseen(done=manifests(STORY, 10))
     assert (what.n_done, what.n_missing) == (10, 30)
-    assert what.seconds_per_trial == 600
+    assert what.time.seconds == 600
     assert what.hours_left == pytest.approx(30 * 600 / 3600)
     assert "30 trials of 10 min (measured on 10 done trials)" in printed(what)
 
@@ -82,51 +87,89 @@ def test_where_all_is_done_nothing_is_left_to_pay():
 
 
 def test_the_storys_design_cannot_see_its_margin_and_says_how_many_seeds_could():
-    what = foreseen()
-    by_power = [smallest_detectable_delta(n, RUN_SD, n_comparisons=7) for n in (5, what.seeds_for_margin)]
-    assert what.smallest_delta == by_power[0] > STORY.sweep.margin >= by_power[1]
-    one_less = smallest_detectable_delta(what.seeds_for_margin - 1, RUN_SD, n_comparisons=7)
-    assert one_less > STORY.sweep.margin, "not one seed more than it takes"
-    sight = row(printed(what), "can see")
-    assert sight.startswith(f"a true delta of {100 * what.smallest_delta:.2f} pt in four sweeps of five")
-    assert "run-to-run sd 0.6 pt, assumed" in sight
-    assert sight.endswith(f"for one of the margin, 0.6 pt, it takes {what.seeds_for_margin} seeds an arm")
+    sight = row(printed(foreseen()), "can see")
+    assert sight.startswith("a true delta of 1.39 pt in four sweeps of five, all 7 arms judged at once")
+    assert "(run-to-run sd 0.6 pt, assumed; images not counted)" in sight
+    assert sight.endswith("for one of the margin, 0.6 pt, it takes 25 seeds an arm")
 
 
-def test_sweeps_of_noise_and_a_delta_bear_the_forecast_out():
-    n_sweeps = 4000
-    what = foreseen(planned(n_arms=2, n_seeds=5))
-    rng = np.random.default_rng(0)
-    deltas = rng.normal(what.smallest_delta, RUN_SD * math.sqrt(2), size=(n_sweeps, 5))
-    t = deltas.mean(axis=1) / (deltas.std(axis=1, ddof=1) / math.sqrt(5))
-    share_found = np.mean(np.abs(t) > 2.776)  # t table, 4 degrees of freedom, 97.5%
-    assert share_found == pytest.approx(0.8, abs=0.02)
+@pytest.mark.parametrize(("n_arms", "n_seeds", "critical"), [(2, 5, 2.776), (4, 5, 2.68)])
+def test_sweeps_of_noise_and_a_delta_bear_the_forecast_out(n_arms, n_seeds, critical):
+    # Student's table at 4 degrees of freedom, Dunnett's of three comparisons at 12
+    sight = foreseen(planned(n_arms=n_arms, n_seeds=n_seeds)).sight
+    scores = np.random.default_rng(0).normal(0, RUN_SD, (20_000, n_seeds, n_arms))
+    means = scores.mean(axis=1)
+    residuals = (
+        scores - means[:, None] - scores.mean(axis=2, keepdims=True) + scores.mean(axis=(1, 2), keepdims=True)
+    )
+    mean_square = (residuals**2).sum(axis=(1, 2)) / ((n_arms - 1) * (n_seeds - 1))
+    t = (means[:, 1] - means[:, 0] + sight.delta) / np.sqrt(2 * mean_square / n_seeds)
+    assert (t > critical).mean() == pytest.approx(0.8, abs=0.01)
+
+
+def test_a_grid_says_what_its_levers_show_over_all_cells():
+    text = printed(foreseen(crossed(focal_gamma=3, label_smoothing=2, sampler_power=3, n_seeds=3)))
+    assert row(text, "can see").startswith("a true delta of 1.91 pt in four sweeps of five, all 17 arms judged")
+    assert row(text, "main effects") == (
+        "focal_gamma from 0.58 pt, label_smoothing from 0.47 pt, sampler_power from 0.58 pt, each judged by itself"
+    )
+    assert row(text, "interactions") == (
+        "focal_gamma × label_smoothing from 1.15 pt, focal_gamma × sampler_power from 1.41 pt, "
+        "label_smoothing × sampler_power from 1.15 pt, each judged by itself"
+    )
+
+
+def crossed(*, n_seeds, **levels):
+    """The plan of a full grid of levers with so many levels each."""
+    grid = {lever: tuple(level / 10 for level in range(n)) for lever, n in levels.items()}
+    of_gamma = planned(n_arms=2, n_seeds=n_seeds)
+    sweep = replace(of_gamma.sweep, grid=grid, baseline=dict.fromkeys(grid, 0.0))
+    return plan(sweep, of_gamma.trials[0].config, recipe="laptop", fingerprints={})
+
+
+def test_one_lever_has_no_effects_beside_its_arms_and_a_level_that_is_fixed_none_either():
+    for the_plan in (STORY, crossed(focal_gamma=3, label_smoothing=1, n_seeds=3)):
+        text = printed(foreseen(the_plan))
+        assert "main effects" not in text
+        assert "interactions" not in text
 
 
 def test_a_design_that_sees_its_margin_is_told_nothing_more():
     generous = planned(n_arms=2, n_seeds=40)
     what = foreseen(generous)
-    assert what.smallest_delta < generous.sweep.margin
+    assert what.sight.delta < generous.sweep.margin
     assert "it takes" not in printed(what)
 
 
+def test_a_margin_of_nought_is_found_by_nobody_and_asked_of_nobody():
+    assert "it takes" not in printed(foreseen(with_margin(0.0)))
+
+
 def test_one_seed_sees_nothing():
-    what = foreseen(planned(n_arms=2, n_seeds=1))
-    assert math.isinf(what.smallest_delta)
+    what = foreseen(crossed(focal_gamma=2, label_smoothing=2, n_seeds=1))
+    assert math.isinf(what.sight.delta)
     assert row(printed(what), "can see").startswith("no delta at all: one seed does not measure noise")
+    assert "main effects" not in printed(what)
 
 
 @pytest.mark.parametrize("margin", [0.006, 0.002, 0.0008])
 def test_the_seeds_that_a_margin_takes_are_those_of_the_textbook(margin):
-    what = foreseen(with_margin(margin))
     effect = margin / (RUN_SD * math.sqrt(2))
-    assert what.seeds_for_margin == math.ceil(TTestPower().solve_power(effect, alpha=0.05, power=0.8))
+    needed = math.ceil(TTestPower().solve_power(effect, alpha=0.05, power=0.8))
+    assert foreseen(with_margin(margin)).sight.needed.n_seeds == needed
 
 
 def test_a_margin_out_of_reach_is_not_priced_in_seeds():
     what = foreseen(with_margin(0.0001))
-    assert what.seeds_for_margin is None
+    assert what.sight.needed.n_seeds is None
     assert row(printed(what), "can see").endswith("it takes more than 1000 seeds an arm")
+
+
+def test_a_margin_that_the_images_hide_asks_for_images():
+    variation = Variation(run_sd=0.008, image_sd=0.003, image_sd_from="measured on 900 images")
+    sight = row(printed(foreseen(variation=variation), width=300), "can see")
+    assert "(run-to-run sd 0.8 pt, assumed; sd from images 0.3 pt, measured on 900 images)" in sight
+    assert sight.endswith("it takes more test images than these")
 
 
 def with_margin(margin):
@@ -134,19 +177,30 @@ def with_margin(margin):
     return replace(the_plan, sweep=replace(the_plan.sweep, margin=margin))
 
 
-def test_noise_measured_over_the_seeds_replaces_the_assumed():
-    the_plan = planned(n_arms=2, n_seeds=4)
-    baseline, focal = [0.60, 0.61, 0.62], [0.70, 0.72, 0.74]
-    scores = [score for pair in zip(baseline, focal, strict=True) for score in pair]
-    what = foreseen(the_plan, done=manifests(the_plan, 6, scores=scores))
-    assert what.run_sd == pytest.approx(math.sqrt((0.01**2 + 0.02**2) / 2))
-    assert what.smallest_delta == smallest_detectable_delta(4, what.run_sd)
-    assert "run-to-run sd 1.58 pt, measured on 6 done trials" in printed(what)
+@pytest.fixture
+def task(tmp_path):
+    """The story's task, in whose folder nothing is done yet."""
+    return Task(
+        asked=arguments.parse(["sweeps/focal_ls.py"]),
+        plan=STORY,
+        question="",
+        recipe=RECIPE,
+        place=Place(data_dir=tmp_path, cache_dir=tmp_path),
+        classes=(),
+        folder=SweepFolder(tmp_path / "focal-laptop"),
+    )
 
 
-def test_two_seeds_an_arm_are_too_few_to_measure_noise():
-    what = foreseen(done=manifests(STORY, 16, scores=[0.5, 0.7] * 8))
-    assert (what.run_sd, what.run_sd_from) == (RUN_SD, "assumed")
+def test_done_trials_replace_the_assumed_noise_by_theirs_and_their_images(task):
+    write_sweep(task.folder.path, {"baseline": 0.0, "focal_gamma=1": 0.0, "focal_gamma=2": 0.0})
+    sight = row(printed(task.forecast(manifests(STORY, 15)), width=300), "can see")
+    assert re.search(r"run-to-run sd 1\.\d+ pt, seed correlation \S+, measured on 15 runs; ", sight)
+    assert re.search(r"sd from images 0\.\d+ pt, measured on 1,512 images\)", sight)
+
+
+def test_before_a_trial_is_done_or_where_none_can_be_compared_noise_is_assumed(task):
+    for done in ({}, manifests(STORY, 1)):
+        assert task.forecast(done).sight.variation == ASSUMED
 
 
 def test_a_lone_arm_is_compared_with_nothing():

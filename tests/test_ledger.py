@@ -100,6 +100,74 @@ def test_more_seeds_extend_a_sweep(tmp_path):
     assert len(listed(folder)) == 14
 
 
+def sweep_of(folder: SweepFolder, n_seeds: int, *, reported: int | None, **changes) -> list[int]:
+    """The looks taken before it, once a sweep of so many seeds is done and its report has judged `reported`."""
+    asked = planned(n_seeds=n_seeds, **changes)
+    folder.write_plan(asked, "?")
+    taken = json.loads((folder.path / "sweep.json").read_text())["looks_taken"]
+    for trial in asked.trials:
+        finish(folder.trial(trial.trial_id))
+    if reported is not None:
+        folder.report.mkdir(exist_ok=True)
+        arms = [{"arm": "baseline", "n_seeds": reported}, {"arm": "focal_gamma=2", "n_seeds": reported - 1}]
+        (folder.report / "report.json").write_text(json.dumps({"arms": arms}))
+    return taken
+
+
+def test_a_report_on_fewer_seeds_is_a_look_that_was_taken(tmp_path):
+    folder = SweepFolder(tmp_path)
+    assert sweep_of(folder, 2, reported=2) == []
+    assert sweep_of(folder, 2, reported=2) == [], "the same seeds again are the same look"
+    assert sweep_of(folder, 3, reported=None) == [2]
+    assert sweep_of(folder, 3, reported=3) == [2], "the sweep that ended without a report took no look"
+    assert sweep_of(folder, 5, reported=5) == [2, 3]
+    assert sweep_of(folder, 2, reported=5) == [2, 3], "the further seeds are still there"
+
+
+def test_another_question_was_never_looked_at(tmp_path):
+    folder = SweepFolder(tmp_path)
+    sweep_of(folder, 2, reported=2)
+    assert sweep_of(folder, 5, reported=None, data="other") == []
+
+
+def test_a_report_before_the_first_declared_look_judged_nothing(tmp_path):
+    folder = SweepFolder(tmp_path)
+    declared = replace(SWEEP, looks=(3, 5))
+    sweep_of(folder, 2, reported=2, sweep=declared)
+    assert sweep_of(folder, 4, reported=3, sweep=declared) == []
+    assert sweep_of(folder, 5, reported=5, sweep=declared) == [3]
+
+
+def test_looks_that_are_declared_afterwards_do_not_undo_the_one_that_was_taken(tmp_path):
+    folder = SweepFolder(tmp_path)
+    sweep_of(folder, 2, reported=2)
+    declared = replace(SWEEP, looks=(3, 5))
+    assert sweep_of(folder, 3, reported=None, sweep=declared) == [2]
+    assert sweep_of(folder, 5, reported=3, sweep=declared) == [2]
+
+
+def test_a_sweep_json_from_before_there_were_looks_goes_on(tmp_path):
+    folder = SweepFolder(tmp_path)
+    sweep_of(folder, 2, reported=2)
+    asked = json.loads((tmp_path / "sweep.json").read_text())
+    del asked["looks"], asked["looks_taken"]
+    (tmp_path / "sweep.json").write_text(json.dumps(asked))
+    assert sweep_of(folder, 3, reported=None) == [2]
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"arms": []}', '{"arms": [{"arm": "baseline"}]}'])
+def test_a_report_that_cannot_be_read_is_named_because_it_was_a_look(tmp_path, text):
+    folder = SweepFolder(tmp_path)
+    sweep_of(folder, 2, reported=2)
+    (folder.report / "report.json").write_text(text)
+    before = (tmp_path / "sweep.json").read_text()
+    with pytest.raises(
+        LedgerError, match=r"report\.json must be the last report, which says how many seeds it judged"
+    ):
+        folder.write_plan(planned(n_seeds=3), "?")
+    assert (tmp_path / "sweep.json").read_text() == before
+
+
 def test_a_changed_configuration_replaces_the_plan_and_counts_what_it_leaves_unused(tmp_path):
     folder = SweepFolder(tmp_path)
     old = planned(n_seeds=3)

@@ -87,6 +87,12 @@ def test_a_lever_at_its_default_is_not_part_of_the_identity():
         ({"baseline": {"focal_gamma": 0.0}}, "`label_smoothing` is missing"),
         ({"seeds": ()}, "at least one"),
         ({"seeds": (1, 1)}, "distinct"),
+        ({"looks": 3}, "`looks` must be a sequence of numbers of seeds, got 3"),
+        ({"looks": "35"}, "`looks` must be a sequence of numbers of seeds, got '35'"),
+        ({"looks": (1, 5)}, "a look must be at a whole number of seeds, 2 or more, got 1"),
+        ({"looks": (3, 5.0)}, r"a look must be at a whole number of seeds, 2 or more, got 5\.0"),
+        ({"looks": (5, 3)}, r"`looks` must be ascending and distinct, got \[5, 3\]"),
+        ({"looks": (3, 3)}, r"`looks` must be ascending and distinct, got \[3, 3\]"),
         ({"margin": -0.1}, "`margin` must be >= 0"),
         ({"margin": float("nan")}, "`margin` must be >= 0"),
         ({"name": "../x"}, "letters, digits and _"),
@@ -95,6 +101,13 @@ def test_a_lever_at_its_default_is_not_part_of_the_identity():
 def test_a_sweep_that_cannot_be_planned_says_why(changes, message):
     with pytest.raises(PlanError, match=message):
         replace(GRID, **changes)
+
+
+def test_declared_looks_are_part_of_what_was_asked_and_of_no_trial():
+    looked = replace(GRID, looks=(3, 5, 10))
+    assert planned(looked, n_seeds=12).to_dict()["looks"] == [3, 5, 10]
+    assert planned().to_dict()["looks"] == []
+    assert planned(looked).trials == planned().trials
 
 
 def test_a_value_that_a_lever_refuses_names_the_lever_the_value_and_the_arm():

@@ -1,4 +1,4 @@
-"""The wheel on a machine without the checkout: both commands are there and find all that they need."""
+"""The wheel on a machine without the checkout: all commands are there and find all that they need."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("dermtune-sweep", "dermtune-significance")
+COMMANDS = ("dermtune-sweep", "dermtune-significance", "dermtune-power")
 ELSEWHERE = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")} | {
     "COLUMNS": "100"
 }

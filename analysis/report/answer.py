@@ -1,13 +1,21 @@
-"""The answer in at most three sentences, made from the verdicts."""
+"""The answer in at most four sentences, made from the verdicts and from what levers do together."""
 
 from collections.abc import Sequence
 
-from analysis.records import Comparison, Report, Verdict
-from analysis.words import Unit, count, listed, metric_title, population, seed_counts, unit_of
+from analysis.records import Comparison, Composing, Report, Verdict
+from analysis.report.effects import most_telling
+from analysis.words import Unit, count, level_title, listed, metric_title, population, seed_counts, unit_of
+
+_COMPOSING: dict[Composing, str] = {
+    "compose": "{} compose",
+    "reinforce": "{} reinforce each other",
+    "cancel": "{} work against each other",
+    "undecided": "Whether {} compose is open",
+}
 
 
 def answer(report: Report) -> tuple[str, ...]:
-    """What to keep, what to reject and what is undecided: one sentence each, an empty one left out.
+    """What to keep, what to reject, what is undecided, whether levers compose: one sentence each, if there is any.
 
     A report of one arm alone says its noise instead.
     """
@@ -17,6 +25,7 @@ def answer(report: Report) -> tuple[str, ...]:
         _kept(report, _ranked(report, "keep")),
         _rejected(report, _ranked(report, "reject")),
         _undecided(report, _ranked(report, "inconclusive")),
+        _composing(report),
     )
     return tuple(filter(None, sentences))
 
@@ -66,6 +75,18 @@ def _undecided(report: Report, undecided: Sequence[Comparison]) -> str:
     if len(ways) == 1:
         return f"Undecided: {listed([_with_delta(c, unit) for c in undecided])}; {ways.pop()}."
     return f"Undecided: {listed([f'{c.arm} ({unit.said(c.delta)}; {_way_out(c)})' for c in undecided])}."
+
+
+def _composing(report: Report) -> str:
+    """What the most telling interaction comes to; empty where there is none."""
+    effect = most_telling(report)
+    if effect is None or effect.together is None:
+        return ""
+    unit = unit_of(report.metric)
+    names = listed([level_title(lever, level) for lever, level in effect.levels.items()])
+    ends = unit.interval(effect.ci_low_simultaneous, effect.ci_high_simultaneous) + unit.symbol
+    gap = f"together they differ from their sum by {unit.said(effect.estimate)} ({ends})"
+    return f"{_COMPOSING[effect.together.label].format(names)}: {gap}."
 
 
 def _way_out(comparison: Comparison) -> str:

@@ -57,6 +57,7 @@ _STYLE: Any = {
     "axes.spines.left": False,
     "axes.spines.right": False,
     "axes.spines.top": False,
+    "hatch.linewidth": 0.7,
     "svg.fonttype": "none",
     "svg.hashsalt": "dermtune",
 }

@@ -4,11 +4,20 @@ from analysis.records import Report
 from analysis.report.classes import over_prediction, recall_deltas
 from analysis.report.drawing import Figure, styled
 from analysis.report.forest import forest
+from analysis.report.interactions import interactions
 from analysis.report.seeds import seeds
+from analysis.report.variance import variance
 
 
 def figures_of(report: Report) -> tuple[Figure, ...]:
     """The figures that the report can fill: a report of one arm alone compares nothing."""
     with styled():
-        drawn = (forest(report), seeds(report), recall_deltas(report), over_prediction(report))
+        drawn = (
+            forest(report),
+            interactions(report),
+            seeds(report),
+            recall_deltas(report),
+            over_prediction(report),
+            variance(report),
+        )
     return tuple(figure for figure in drawn if figure is not None)

@@ -9,16 +9,18 @@ from markupsafe import Markup
 
 from analysis.records import ArmSummary, Comparison, Report
 from analysis.report.answer import answer, scope
+from analysis.report.chance import TITLE, chance, legend, misled_words
 from analysis.report.drawing import Figure
+from analysis.report.effects import section_of
 from analysis.report.provenance import provenance_rows
 from analysis.report.remarks import remarks
 from analysis.words import (
     SIGNS,
     Unit,
+    chance_of,
     metric_title,
     pvalue,
     unit_of,
-    verdict_words,
 )
 
 
@@ -33,12 +35,18 @@ class Row:
     delta: str
     interval: str
     p_adjusted: str
+    p_holm: str
+    better: str
+    """Chance that one new run beats one of the baseline."""
+    misled: str
+    """In how many seed pairs single runs mislead."""
     verdict: str
     """The verdict's word for the style sheet; `baseline` for the baseline."""
     sign: str
     """The verdict's sign, so that colour never carries it alone."""
     said: str
-    """Sign, verdict and label."""
+    """Sign and verdict."""
+    label: str
     reason: str
 
 
@@ -52,9 +60,13 @@ def render_html(report: Report, figures: Sequence[Figure]) -> str:
         report=report,
         answer=answer(report),
         scope=scope(report),
+        legend=legend(report),
         metric=metric_title(report.metric),
         unit=unit_of(report.metric),
         rows=_rows(report),
+        effects=section_of(report),
+        chance_title=TITLE,
+        chance=chance(report),
         figures=figures,
         remarks=remarks(report),
         provenance=provenance_rows(report.provenance),
@@ -71,11 +83,12 @@ def _breakable(text: str) -> Markup:
 def _rows(report: Report) -> list[Row]:
     compared = {comparison.arm: comparison for comparison in report.comparisons}
     unit = unit_of(report.metric)
-    return [_row(arm, compared.get(arm.arm), unit) for arm in report.arms]
+    baseline, *others = report.arms
+    return [_alone(baseline, unit), *(_compared(report, arm, compared[arm.arm], unit) for arm in others)]
 
 
-def _row(arm: ArmSummary, comparison: Comparison | None, unit: Unit) -> Row:
-    alone = Row(
+def _alone(arm: ArmSummary, unit: Unit) -> Row:
+    return Row(
         name=arm.arm,
         n_seeds=arm.n_seeds,
         mean=unit.score(arm.mean),
@@ -83,20 +96,29 @@ def _row(arm: ArmSummary, comparison: Comparison | None, unit: Unit) -> Row:
         delta="",
         interval="",
         p_adjusted="",
+        p_holm="",
+        better="",
+        misled="",
         verdict="baseline",
         sign="",
         said="baseline",
+        label="",
         reason="",
     )
-    if comparison is None:
-        return alone
+
+
+def _compared(report: Report, arm: ArmSummary, comparison: Comparison, unit: Unit) -> Row:
     return replace(
-        alone,
+        _alone(arm, unit),
         delta=unit.delta(comparison.delta),
         interval=unit.interval(comparison.ci_low_simultaneous, comparison.ci_high_simultaneous),
         p_adjusted=pvalue(comparison.p_adjusted),
+        p_holm=pvalue(comparison.p_holm),
+        better=chance_of(comparison.probability_better),
+        misled=misled_words(report, comparison),
         verdict=comparison.verdict,
         sign=SIGNS[comparison.verdict],
-        said=f"{SIGNS[comparison.verdict]} {verdict_words(comparison)}",
+        said=f"{SIGNS[comparison.verdict]} {comparison.verdict}",
+        label=comparison.label,
         reason=comparison.reason,
     )

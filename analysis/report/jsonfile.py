@@ -2,10 +2,10 @@
 
 import json
 import math
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
-from analysis.records import ArmSummary, Comparison, Report
+from analysis.records import ArmSummary, Comparison, Effect, Report, Together
 
 FORMAT = 1
 
@@ -33,10 +33,12 @@ def _document(report: Report) -> dict[str, Any]:
         "classes": report.class_names,
         "run_sd": report.run_sd,
         "noise_sd": report.noise_sd,
+        "noise": asdict(report.noise) if report.noise else None,
         "n_resamples": report.n_resamples,
+        "look": asdict(report.look) if report.look else None,
         "arms": [_arm(arm) for arm in report.arms],
         "comparisons": [_comparison(comparison) for comparison in report.comparisons],
-        "effects": [],
+        "effects": [_effect(effect) for effect in report.effects],
         "problems": report.problems,
         "provenance": report.provenance,
     }
@@ -57,7 +59,15 @@ def _arm(arm: ArmSummary) -> dict[str, Any]:
 
 
 def _comparison(comparison: Comparison) -> dict[str, Any]:
-    return {**asdict(comparison), "n_seeds": len(comparison.seeds)}
+    sources = asdict(comparison.sources) if comparison.sources else None
+    return {**asdict(comparison), "n_seeds": len(comparison.seeds), "sources": sources}
+
+
+def _effect(effect: Effect) -> dict[str, Any]:
+    """Flat; what an interaction alone has is null of a main effect."""
+    flat = {"kind": effect.kind, **asdict(effect), **dict.fromkeys(field.name for field in fields(Together))}
+    flat.pop("together")
+    return flat | (asdict(effect.together) if effect.together else {})
 
 
 def _finite(value: Any) -> Any:

@@ -5,11 +5,14 @@ from collections.abc import Iterable, Sequence
 
 from analysis.records import ArmSummary, Comparison, Report
 from analysis.report.answer import answer, scope
+from analysis.report.chance import TITLE, chance, legend, misled_words
+from analysis.report.effects import section_of
 from analysis.report.provenance import provenance_rows
 from analysis.report.remarks import Remark, remarks
 from analysis.words import (
     SIGNS,
     Unit,
+    chance_of,
     metric_title,
     pvalue,
     unit_of,
@@ -26,7 +29,10 @@ def render_markdown(report: Report) -> str:
         "## Verdicts" if report.comparisons else "## Runs",
         _arms(report),
         scope(report),
+        legend(report),
         _reasons(report),
+        _effects(report),
+        _chance(report),
         "## Recall of each class",
         _classes(report),
         _remarks(report),
@@ -40,23 +46,57 @@ def _arms(report: Report) -> str:
     compared = {comparison.arm: comparison for comparison in report.comparisons}
     title = _plain(metric_title(report.metric))
     delta = f"delta{unit.symbol and ','}{unit.symbol}"
-    head = ["arm", "seeds", title, "sd", delta, "95% interval", "p adj.", "verdict"]
-    shown = len(head) if compared else head.index(delta)
-    rows = (_arm(arm, compared.get(arm.arm), unit)[:shown] for arm in report.arms)
-    return _table(head[:shown], "lrrrrrrl"[:shown], rows)
+    alone = ["arm", "seeds", title, "sd"]
+    if not report.comparisons:
+        return _table(alone, "lrrr", (_alone(arm, unit) for arm in report.arms))
+    head = [*alone, delta, "95% interval", "p adj.", "Holm's p", "P(better)", "one run misleads", "verdict"]
+    baseline, *others = report.arms
+    rows = [
+        [*_alone(baseline, unit), *[""] * (len(head) - len(alone) - 1), "baseline"],
+        *([*_alone(arm, unit), *_compared(report, compared[arm.arm], unit)] for arm in others),
+    ]
+    return _table(head, "lrrrrrrrrrl", rows)
 
 
-def _arm(arm: ArmSummary, comparison: Comparison | None, unit: Unit) -> list[str]:
-    cells = [_code(arm.arm), str(arm.n_seeds), unit.score(arm.mean), "–" if arm.sd is None else unit.score(arm.sd)]
-    if comparison is None:
-        return [*cells, "", "", "", "baseline"]
-    interval = unit.interval(comparison.ci_low_simultaneous, comparison.ci_high_simultaneous)
-    verdict = f"{SIGNS[comparison.verdict]} **{verdict_words(comparison)}**"
-    return [*cells, unit.delta(comparison.delta), interval, pvalue(comparison.p_adjusted), verdict]
+def _alone(arm: ArmSummary, unit: Unit) -> list[str]:
+    return [_code(arm.arm), str(arm.n_seeds), unit.score(arm.mean), "–" if arm.sd is None else unit.score(arm.sd)]
+
+
+def _compared(report: Report, comparison: Comparison, unit: Unit) -> list[str]:
+    return [
+        unit.delta(comparison.delta),
+        unit.interval(comparison.ci_low_simultaneous, comparison.ci_high_simultaneous),
+        pvalue(comparison.p_adjusted),
+        pvalue(comparison.p_holm),
+        chance_of(comparison.probability_better),
+        misled_words(report, comparison),
+        f"{SIGNS[comparison.verdict]} **{verdict_words(comparison)}**",
+    ]
 
 
 def _reasons(report: Report) -> str:
     return "\n".join(f"- {SIGNS[c.verdict]} {_code(c.arm)}: {_plain(c.reason)}" for c in report.comparisons)
+
+
+def _effects(report: Report) -> str:
+    section = section_of(report)
+    if section is None:
+        return ""
+    together = "\n".join(f"- {pair.sign} {_plain(pair.sentence)}" for pair in section.together)
+    unit = unit_of(report.metric)
+    delta = f"delta{unit.symbol and ','}{unit.symbol}"
+    head = ["main effect", delta, "95% interval", "p adj.", "instead of", "settings"]
+    mains = (
+        [_code(row.name), row.estimate, row.interval, row.p_adjusted, _plain(row.reference), row.settings]
+        for row in section.mains
+    )
+    blocks = (f"## {section.title}", together, _table(head, "lrrrrr", mains), section.note)
+    return "\n\n".join(filter(None, blocks))
+
+
+def _chance(report: Report) -> str:
+    lines = "\n".join(f"- {_plain(sentence)}" for sentence in chance(report))
+    return f"## {TITLE}\n\n{lines}"
 
 
 def _classes(report: Report) -> str:

@@ -3,6 +3,7 @@
 from matplotlib.axes import Axes
 
 from analysis.records import ArmSummary, Report
+from analysis.report.chance import sd_words
 from analysis.report.drawing import ACCENT, INK, NOISE_BAND, Figure, beside_row, rows_plot, svg_of
 from analysis.words import Unit, metric_title, unit_of
 
@@ -22,7 +23,7 @@ def seeds(report: Report) -> Figure:
         title="How far do runs of the same arm lie apart?",
         caption=(
             "Each ring is one training run, each bar its arm's mean. The vertical line is the baseline's mean, "
-            f"the band around it one run-to-run standard deviation ({unit.size(_noise(report))}) either way. "
+            f"the band around it one run-to-run standard deviation either way, {_sd(report, unit)}. "
             "Where the rings of two arms overlap, a comparison of single runs is a draw of lots."
         ),
         alt=alt,
@@ -32,6 +33,10 @@ def seeds(report: Report) -> Figure:
 
 def _noise(report: Report) -> float:
     return report.run_sd if report.noise_sd is None else report.noise_sd
+
+
+def _sd(report: Report, unit: Unit) -> str:
+    return sd_words(report.noise, unit) if report.noise else f"{unit.size(report.run_sd)} (assumed)"
 
 
 def _baseline_band(axes: Axes, report: Report, unit: Unit) -> None:

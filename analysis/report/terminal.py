@@ -1,12 +1,16 @@
 """The report in a terminal: one table read at a glance, a reason an arm, then what else must be known."""
 
-from rich.console import Console
+from collections.abc import Sequence
+
+from rich.console import Console, Group
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from analysis.records import ArmSummary, Comparison, Report, Verdict
 from analysis.report.answer import answer, scope
+from analysis.report.chance import TITLE, chance
+from analysis.report.effects import MainRow, section_of
 from analysis.report.remarks import remarks
 from analysis.report.strip import Scale, ruler, scale_of, strip
 from analysis.words import (
@@ -32,7 +36,7 @@ def print_report(report: Report, console: Console) -> None:
     console.print(_heading(report))
     console.print(Padding(Text("\n".join(answer(report))), (1, 0)))
     console.print(_table(report, console))
-    for block in (_reasons(report), _remarks(report)):
+    for block in (_reasons(report), _effects(report), _chance(report), _remarks(report)):
         if block is not None:
             console.print(Padding(block, (1, 0, 0, 0)))
     console.print(Padding(Text(f"{metric_title(report.metric)}; {scope(report)}", style="dim"), (1, 0)))
@@ -112,6 +116,41 @@ def _reasons(report: Report) -> Table | None:
         said = Text.assemble((comparison.arm, "bold"), f": {comparison.reason}")
         grid.add_row(Text(SIGNS[comparison.verdict], style=STYLES[comparison.verdict]), said)
     return grid
+
+
+def _effects(report: Report) -> Group | None:
+    """Interactions in a sentence each, then a table of main effects."""
+    section = section_of(report)
+    if section is None:
+        return None
+    grid = Table.grid(padding=(0, 1, 0, 0))
+    grid.add_column()
+    grid.add_column(overflow="fold")
+    for pair in section.together:
+        grid.add_row(Text(pair.sign, style=STYLES[pair.verdict]), Text(pair.sentence))
+    title = Text(section.title, style="bold")
+    return Group(title, grid, Text(), _main_effects(section.mains, unit_of(report.metric)))
+
+
+def _main_effects(rows: Sequence[MainRow], unit: Unit) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="dim")
+    table.add_column("main effect", overflow="fold")
+    titles = (f"delta{unit.symbol and ','}{unit.symbol}", "95% interval", "p adj.", "instead of", "settings")
+    for title in titles:
+        table.add_column(title, justify="right", no_wrap=True)
+    for row in rows:
+        cells = (row.name, row.estimate, row.interval, row.p_adjusted, row.reference, row.settings)
+        table.add_row(*map(Text, cells))
+    return table
+
+
+def _chance(report: Report) -> Group:
+    grid = Table.grid(padding=(0, 1, 0, 0))
+    grid.add_column()
+    grid.add_column(overflow="fold")
+    for sentence in chance(report):
+        grid.add_row(Text("·", style="dim"), Text(sentence))
+    return Group(Text(TITLE, style="bold"), grid)
 
 
 def _remarks(report: Report) -> Table | None:

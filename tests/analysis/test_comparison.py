@@ -80,7 +80,8 @@ def test_the_bootstrap_of_any_metric_is_as_wide_as_the_closed_form(make_study, m
     study = make_study(gains=(0.1,), noise=0.02, sizes=(400, 200, 100, 60))
     only = compare(study, metric=metric, n_resamples=8000, estimand="images").comparisons[0]
     width, closed = only.ci_high - only.ci_low, only.ci_high_closed - only.ci_low_closed
-    assert width == pytest.approx(closed, rel=0.06)
+    # ECE is not linear: where a bin's gap may change its sign, its derivative is not all of the story.
+    assert width == pytest.approx(closed, rel=0.09 if metric == "ece" else 0.06)
 
 
 def test_an_interval_that_excludes_zero_and_its_p_value_agree(make_study):
@@ -184,3 +185,52 @@ def test_analysis_imports_where_no_training_stack_can_be():
         [sys.executable, "-c", BLOCKED], check=True, cwd=ROOT, env=environment, capture_output=True, text=True
     )
     assert done.stdout == "blocked\n"
+
+
+def looked(study, *looks, n_seeds=None):
+    """The study of a sweep that declares its looks; all its seeds are there unless fewer are said."""
+    seeds = tuple(run.seed for run in study.arms[0].runs)
+    arms = tuple(replace(arm, runs=arm.runs[:n_seeds]) for arm in study.arms)
+    return replace(study, arms=arms, question=replace(study.question, looks=looks, seeds=seeds))
+
+
+def test_before_the_first_look_there_is_no_verdict_and_no_p(make_study):
+    report = of(looked(make_study(gains=(2.0,)), 3, 5, n_seeds=2))
+    (only,) = report.comparisons
+    assert (only.verdict, only.label, only.seeds_needed) == ("inconclusive", "", None)
+    assert only.reason == "no verdict before the first look, at 3 seeds an arm; 2 are complete."
+    assert all(np.isnan([only.p_value, only.p_adjusted, only.p_holm]))
+    assert report.effects == ()
+
+
+def test_a_look_is_judged_on_its_own_seeds_at_its_own_level(make_study):
+    study = make_study(gains=(0.3,))
+    first, plain = of(looked(study, 3, 5, n_seeds=4)), of(looked(study, n_seeds=3))
+    (strict,), (usual,) = first.comparisons, plain.comparisons
+    assert (first.look.number, first.look.of, first.look.n_seeds) == (1, 2, 3)
+    assert strict.delta == usual.delta
+    assert strict.ci_high - strict.ci_low > 1.2 * (usual.ci_high - usual.ci_low)
+    assert strict.p_adjusted > usual.p_adjusted
+    closed = strict.ci_high_closed - strict.ci_low_closed
+    assert strict.ci_high - strict.ci_low == pytest.approx(closed, rel=0.1)
+    assert any("look 1 of 2: judged on the first 3 seeds" in line for line in first.problems)
+
+
+def test_the_last_of_two_looks_is_nearly_as_wide_as_the_only_one(make_study):
+    study = make_study(gains=(0.3,))
+    (last,), (only,) = (of(looked(study, *looks)).comparisons for looks in ((3, 5), ()))
+    assert 1 <= (last.ci_high - last.ci_low) / (only.ci_high - only.ci_low) < 1.1
+
+
+def test_a_second_look_that_nobody_declared_is_adjusted_and_said(make_study):
+    study = looked(make_study(gains=(0.3,)))
+    again = replace(study, question=replace(study.question, looks_taken=(3,)))
+    report = of(again)
+    assert report.look.declared is False
+    assert "was not declared" in report.problems[0]
+    assert report.comparisons[0].p_value > of(study).comparisons[0].p_value
+
+
+def test_a_strict_look_draws_enough_replicates_to_see_its_tails(make_study):
+    report = compare(looked(make_study(gains=(0.3,), seeds=range(10)), 3, 10, n_seeds=3), n_resamples=500)
+    assert report.n_resamples >= 30 / report.look.alpha

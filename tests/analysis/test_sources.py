@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from analysis.comparison import compare
+from analysis.interim import at_look
 from analysis.predictions import Predictions, write_predictions
 from analysis.sources import load_study
 from analysis.study import SourceError
@@ -110,6 +111,46 @@ def test_runs_that_cannot_be_used_are_counted_and_named(sweep):
         r"1 of 6 runs is damaged: baseline · seed 2 \(.* has not the hash that its manifest says\)", damaged
     )
     assert seeds == "the arms' seeds differ: baseline lacks 2; focal lacks 0, 1"
+
+
+def with_looks(sweep, **looks):
+    asked = json.loads((sweep / "sweep.json").read_text())
+    (sweep / "sweep.json").write_text(json.dumps({**asked, **looks}))
+    return sweep
+
+
+def test_a_sweep_json_from_before_there_were_looks_declares_none(sweep):
+    question = load_study(sweep).question
+    assert (question.looks, question.looks_taken, question.seeds) == ((), (), (0, 1, 2))
+
+
+def test_looks_and_the_order_of_the_seeds_are_the_sweeps(sweep):
+    asked = json.loads((sweep / "sweep.json").read_text())
+    trials = sorted(asked["trials"], key=lambda trial: (-trial["seed"], trial["arm"]))
+    question = load_study(with_looks(sweep, looks=[2, 3], looks_taken=[2], trials=trials)).question
+    assert (question.looks, question.looks_taken, question.seeds) == ((2, 3), (2,), (2, 1, 0))
+
+
+@pytest.mark.parametrize("key", ["looks", "looks_taken"])
+@pytest.mark.parametrize("looks", [[5, 3], [3, 3], [0], ["few"], 3])
+def test_looks_that_are_no_ascending_numbers_of_seeds_are_named(sweep, key, looks):
+    with pytest.raises(SourceError, match=r"sweep\.json: must be a sweep\.json of format 1, this does not fit: "):
+        load_study(with_looks(sweep, **{key: looks}))
+
+
+def test_a_look_waits_for_a_missing_run_and_not_for_a_damaged_one(sweep):
+    with_looks(sweep, looks=[2, 3])
+    (sweep / "trials" / "focal-2" / "manifest.json").unlink()
+    with (sweep / "trials" / "baseline-1" / "test.parquet").open("ab") as file:
+        file.write(b"more")
+    study = load_study(sweep)
+    assert [(run.arm, run.seed, run.state) for run in study.set_aside] == [
+        ("baseline", 1, "damaged"),
+        ("focal", 2, "missing"),
+    ]
+    looked = at_look(study)
+    assert (looked.look.number, looked.look.n_seeds, looked.look.later) == (1, 2, (3,))
+    assert [[run.seed for run in arm.runs] for arm in looked.study.arms] == [[0], [0, 1]]
 
 
 def test_an_arm_without_a_run_is_left_out_and_said(sweep):

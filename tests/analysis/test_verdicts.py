@@ -1,10 +1,10 @@
 import math
 
-import numpy as np
 import pytest
 
+from analysis.noise import SeedPart, Term
 from analysis.records import GuardResult
-from analysis.variance import Contrast, Interval, SeedPart, Term
+from analysis.variance import Contrast, Interval
 from analysis.verdicts import Evidence, judge
 
 
@@ -12,16 +12,16 @@ def evidence(delta, half, *, metric="balanced_accuracy", higher=True, half_90=No
     """A delta whose seeds' variance is what its interval says, over images that vary by `img`."""
     v_seed = (half / 2.776) ** 2
     assumed = options.pop("assumed", False)
+    estimate = "assumed" if assumed else "arm"
     c = Contrast(
-        arm="arm",
-        baseline="baseline",
+        name="arm",
+        coefficients={"arm": 1.0, "baseline": -1.0},
         delta=delta,
-        parts=(SeedPart(key="seeds", deviations=np.zeros(seeds), assumed=assumed),),
-        influence=np.zeros(2),
+        parts=(SeedPart(key="arm", scale=math.sqrt(v_seed), df=seeds - 1, estimate=estimate),),
         seed=Term(variance=v_seed, df=seeds - 1),
         img=Term(variance=img, df=100),
         res=Term(variance=0.0, df=math.inf),
-        seed_of_one=v_seed * seeds,
+        n_seeds=seeds,
         res_of_one=0.0,
     )
     half_90 = 0.77 * half if half_90 is None else half_90
@@ -36,7 +36,7 @@ def evidence(delta, half, *, metric="balanced_accuracy", higher=True, half_90=No
         contrast=c,
         estimand=options.pop("estimand", "both"),
         level=0.95,
-        n_seeds=seeds,
+        widening=1.0,
     )
 
 

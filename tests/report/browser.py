@@ -1,4 +1,4 @@
-"""Pages laid out by a real browser: what sticks out, is cut off, is too small, has no name, or is asked for."""
+"""Pages laid out by a real browser: what sticks out, scrolls, is cut off, too small or nameless, or asked for."""
 
 import html
 import json
@@ -23,6 +23,7 @@ function height(frame, text) {
 function measure(frame) {
   const page = frame.contentDocument, width = frame.clientWidth;
   const outside = [...page.body.querySelectorAll("*")].filter(e => !e.parentElement.closest(".scroll"));
+  const scrolls = [...page.querySelectorAll(".scroll")];
   const figures = [...page.querySelectorAll("figure svg")];
   const clipped = [], touching = [];
   for (const figure of figures) {
@@ -42,6 +43,7 @@ function measure(frame) {
     scrolls: page.documentElement.scrollWidth > width,
     overflowing: outside.filter(e => box(e).right > width + 1 || box(e).left < -1).map(shown),
     clipped, touching,
+    scrolling: scrolls.filter(e => e.scrollWidth > e.clientWidth).map(e => e.ariaLabel),
     texts: figures.map(f => f.querySelectorAll("text").length),
     names: figures.filter(f => f.checkVisibility() && box(f).height > 50).map(f => f.computedName),
     smallest: Math.min(...[...page.querySelectorAll("figure text")].map(t => height(frame, t))),

@@ -1,11 +1,13 @@
 """A report as eight arms with five seeds would give it, every verdict in it once."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from analysis.records import ArmSummary, ClassScore, Comparison, GuardResult, Report
+from analysis.records import ArmSummary, ClassScore, Comparison, GuardResult, Noise, Report, Sources
 from analysis.report import figures_of, render_html
 
 CLASSES = ("melanocytic nevus", "melanoma", "benign keratosis", "basal cell carcinoma", "dermatofibroma")
@@ -23,6 +25,11 @@ CASES = (
     ((3.0, 0.1), -0.0146, 0.0075, "reject", "worse", "−1.5 pt, and the interval lies below 0.", None),
 )
 SEEDS = (0, 1, 2, 3, 4)
+SOURCES = tuple(
+    Sources(seeds=seeds / 100, images=images / 100, residual=(100 - seeds - images) / 100)
+    for seeds, images in ((20, 50), (30, 45), (10, 60), (60, 15), (35, 33), (0, 85), (25, 25))
+)
+"""Of each delta's variance."""
 
 
 @pytest.fixture(scope="session")
@@ -42,9 +49,20 @@ def report():
         class_names=CLASSES,
         run_sd=0.006,
         n_resamples=10_000,
+        look=None,
         arms=(baseline, *arms),
-        comparisons=tuple(_comparison(case, rng) for case in CASES),
-        noise_sd=0.0061,
+        comparisons=tuple(_comparison(case, sources, rng) for case, sources in zip(CASES, SOURCES, strict=True)),
+        noise=Noise(
+            sd=0.0061,
+            df=32,
+            ci_low=0.0049,
+            ci_high=0.0081,
+            alike_p=0.64,
+            pooled=True,
+            unlike=(),
+            seed_correlation=0.21,
+            paired=True,
+        ),
         problems=("1 of 40 trials is missing: focal_gamma=3 · seed 4 (diverged: the loss is not finite)",),
         provenance={
             "commit": "0f3c9a1",
@@ -96,8 +114,10 @@ def _arm(name, levers, mean, rng):
     )
 
 
-def _comparison(case, rng):
+def _comparison(case, sources, rng):
     levers, delta, half, verdict, label, reason, seeds_needed = case
+    variance = (half / 2.2) ** 2
+    seed_deltas = delta + rng.normal(0, 0.006, len(SEEDS))
     p_value = float(np.clip(np.exp(-((delta / half * 2) ** 2) / 1.5), 1e-4, 1))
     return Comparison(
         arm=_name(levers),
@@ -107,9 +127,9 @@ def _comparison(case, rng):
         delta=delta,
         se=half / 2.2,
         df=14.3,
-        v_seed=4e-6,
-        v_img=5e-6,
-        v_res=1e-6,
+        v_seed=variance * (sources.seeds + sources.residual),
+        v_img=variance * (sources.images + sources.residual),
+        v_res=variance * sources.residual,
         ci_low=delta - half,
         ci_high=delta + half,
         ci_low_closed=delta - half,
@@ -117,14 +137,16 @@ def _comparison(case, rng):
         ci_low_simultaneous=delta - 1.4 * half,
         ci_high_simultaneous=delta + 1.4 * half,
         p_value=p_value,
-        p_adjusted=min(1.0, 7 * p_value),
-        probability_better=0.93 if delta > 0 else 0.04,
-        misled_rate=0.2,
+        p_adjusted=min(1.0, 5 * p_value),
+        p_holm=min(1.0, 7 * p_value),
+        seed_correlation=0.3 - 20 * delta,
+        probability_better=float(stats.norm.cdf(delta / math.sqrt(variance + 2 * 0.0061**2))),
+        misled_rate=float((seed_deltas * delta < 0).mean()),
         verdict=verdict,
         label=label,
         reason=reason,
         seeds_needed=seeds_needed,
-        seed_deltas=tuple(map(float, delta + rng.normal(0, 0.006, len(SEEDS)))),
+        seed_deltas=tuple(map(float, seed_deltas)),
         guards=(
             GuardResult(
                 metric="top1",

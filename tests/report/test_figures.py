@@ -18,6 +18,9 @@ def drawn(report):
     return {figure.name: figure for figure in figures_of(report)}
 
 
+BAR = rf'd="M {NUMBER} {NUMBER} \nL {NUMBER} \2 \nL \3 {NUMBER} \nL \1 \4 \nz\n" clip-path='
+
+
 def words(figure):
     return ["".join(text.itertext()) for text in ElementTree.fromstring(figure.svg).iter(f"{SVG}text")]
 
@@ -85,6 +88,45 @@ def test_an_arm_that_never_predicts_a_class_is_drawn(wide):
     silent = tuple(replace(score, over_prediction=0.0) for score in wide.arms[0].classes)
     report = replace(wide, arms=(replace(wide.arms[0], classes=silent), *wide.arms[1:]))
     assert words(drawn(report)["over-prediction"]).count("0.00") >= len(wide.class_names)
+
+
+def test_parts_of_a_bar_end_where_the_axis_has_the_standard_error_that_they_leave(report, figures):
+    """The scale is the variance's, its labels are standard errors: squares of the labels lie evenly."""
+    figure = figures["variance"]
+    ticks = [(float(x), float(label) ** 2) for x, label in re.findall(TICK, figure.svg) if not label.endswith("%")]
+    slope, start = np.polyfit(*zip(*ticks, strict=True), 1)
+    ends = np.array([float(right) for _, _, right, _ in re.findall(BAR, figure.svg)]).reshape(-1, 3)
+    left, left_and_middle, whole = np.sqrt(start + slope * ends).T
+    errors, sources = np.array([100 * c.se for c in report.comparisons]), [c.sources for c in report.comparisons]
+    assert whole == pytest.approx(errors, rel=1e-3)
+    assert left == pytest.approx(errors * np.sqrt([s.images for s in sources]), rel=2e-3, abs=2e-3)
+    assert left_and_middle == pytest.approx(errors * np.sqrt([s.images + s.residual for s in sources]), rel=2e-3)
+
+
+def test_the_parts_of_a_bar_are_told_apart_without_their_colour(report, figures):
+    svg = figures["variance"].svg
+    patterns = re.findall(r"fill: url\(#(\w+)\)", svg)
+    assert len(patterns) == len(report.comparisons) + 1  # the hatched part of each bar, and of the key
+    assert {"test images", "a run on an image", "seeds"} <= set(words(figures["variance"]))
+
+
+def test_each_bar_has_its_standard_error_and_its_shares_in_print(report, figures):
+    said = words(figures["variance"])
+    assert said.count("50%") == 1
+    assert {"0.19", "0.27", "0.33", "images help more", "seeds help more", "both help alike"} <= set(said)
+    assert "focal_gamma=1 standard error 0.19 pt (test images 50%, a run on an image 30%, seeds 20%)" in (
+        figures["variance"].alt
+    )
+
+
+@pytest.mark.parametrize("estimand", ["seeds", "images"])
+def test_a_variance_of_one_source_is_not_drawn(report, estimand):
+    assert "variance" not in drawn(replace(report, estimand=estimand))
+
+
+def test_the_band_around_the_baseline_is_said_with_its_interval_or_to_be_assumed(report, figures):
+    assert "deviation either way, 0.61 pt (95% interval 0.49 to 0.81)." in figures["seeds"].caption
+    assert "either way, 0.6 pt (assumed)." in drawn(replace(report, noise=None))["seeds"].caption
 
 
 def test_names_with_dollars_are_no_formulas(awkward):

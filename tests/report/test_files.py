@@ -12,7 +12,7 @@ def test_the_folder_holds_page_markdown_json_and_every_figure(report, tmp_path):
     assert written.markdown.read_text().startswith("# focal_ls")
     assert json.loads(written.json.read_text())["format"] == 1
     assert sorted(path.name for path in written.figures.iterdir()) == [
-        "class-recall.svg", "forest.svg", "over-prediction.svg", "seeds.svg"
+        "class-recall.svg", "forest.svg", "over-prediction.svg", "seeds.svg", "variance.svg"
     ]  # fmt: skip
 
 

@@ -5,6 +5,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from analysis.report import render_markdown
+from analysis.report.chance import legend
 
 GITHUB = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 
@@ -32,7 +33,7 @@ def test_both_tables_parse_with_a_row_for_each_arm_and_class(name, request):
     assert [row[0] for row in arms[1:]] == [arm.arm for arm in report.arms]
     assert classes[0][2:] == [arm.arm for arm in report.arms]
     assert sorted(row[0] for row in classes[1:]) == sorted(report.class_names)
-    assert {len(row) for row in arms} == {8}
+    assert {len(row) for row in arms} == {11}
     assert {len(row) for row in classes} == {2 + len(report.arms)}
 
 
@@ -43,9 +44,22 @@ def test_every_row_has_as_many_cells_as_its_head_before_a_parser_fills_or_cuts_t
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}) == 1
 
 
-def test_a_row_says_delta_interval_p_and_verdict(report):
-    row = tables(render_markdown(report))[0][4]
-    assert row == ["focal_gamma=3", "5", "67.56", "0.55", "+1.23", "+0.22 to +2.24", "0.003", "✓ keep, at a cost"]
+def test_a_row_says_delta_interval_chance_and_verdict(report):
+    comparison = report.comparisons[2]
+    (head, *_), row = tables(render_markdown(report))[0], tables(render_markdown(report))[0][4]
+    wrong = sum(delta < 0 for delta in comparison.seed_deltas)
+    assert head[4:] == [
+        "delta, pt", "95% interval", "p adj.", "Holm's p", "P(better)", "one run misleads", "verdict"
+    ]  # fmt: skip
+    assert row == [
+        "focal_gamma=3", "5", "67.56", "0.55", "+1.23", "+0.22 to +2.24", "0.002", "0.003", "91%", f"{wrong} of 5",
+        "✓ keep, at a cost",
+    ]  # fmt: skip
+
+
+def test_what_the_columns_of_chance_mean_stands_below_the_table(report):
+    text = render_markdown(report)
+    assert text.index("| verdict |") < text.index(legend(report)) < text.index("- ✓ `focal_gamma=1`")
 
 
 def test_the_answer_comes_first_and_how_it_was_made_last(report):
@@ -54,6 +68,7 @@ def test_the_answer_comes_first_and_how_it_was_made_last(report):
         "# focal_ls",
         "- Keep focal_gamma=2",
         "## Verdicts",
+        "## How much is chance?",
         "## Recall",
         "## To be known",
         "## How it was made",

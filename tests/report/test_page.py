@@ -3,6 +3,7 @@ import re
 import pytest
 
 from analysis.report import figures_of, render_html
+from analysis.report.chance import legend
 from analysis.report.drawing import PAPER
 from tests.report.browser import look
 
@@ -84,19 +85,40 @@ def test_sections_come_in_the_order_in_which_they_are_read(page):
     headings = re.findall(r"<h2>(.*?)</h2>", page)
     assert headings == [
         "Verdicts",
+        "How much is chance?",
         "How large is each delta, and how sure is it?",
         "How far do runs of the same arm lie apart?",
         "Which classes gain, and which pay?",
         "Which classes swallow others?",
+        "Where does the doubt in each delta come from?",
         "To be known",
         "How it was made",
     ]
 
 
+def test_a_row_has_both_corrected_ps_the_chance_to_be_better_and_how_often_one_run_misleads(report, page):
+    comparison = report.comparisons[2]
+    (row,) = re.findall(r'<tr class="keep">\s*<th scope="row">focal_gamma=3</th>.*?</tr>', page, re.DOTALL)
+    cells = re.findall(r"<td[^>]*>(.*?)</td>", row)
+    wrong = sum(delta < 0 for delta in comparison.seed_deltas)
+    assert cells[3:6] == ["0.002<small>0.003</small>", "91%", f"{wrong} of 5"]
+    assert legend(report) in page.replace("&#39;", "'")
+
+
+def test_the_verdict_table_fits_a_desk_without_scrolling(report):
+    ((desk,), _) = look([(page_of(report), DESK)])
+    assert desk["scrolling"] == []
+
+
 def test_an_arm_alone_has_runs_but_no_verdicts(alone):
     html = page_of(alone)
-    assert re.findall(r"<h2>(.*?)</h2>", html)[:2] == ["Runs", "How far do runs of the same arm lie apart?"]
-    assert "95% interval" not in html
+    assert re.findall(r"<h2>(.*?)</h2>", html)[:3] == [
+        "Runs",
+        "How much is chance?",
+        "How far do runs of the same arm lie apart?",
+    ]
+    assert '<th scope="col" class="n">95% interval' not in html
+    assert "P(better)" not in html
 
 
 def test_names_stay_names(awkward):

@@ -71,7 +71,8 @@ def test_without_a_terminal_there_is_no_colour(report):
 def test_an_arm_alone_has_no_empty_column(alone):
     text = printed(alone, 80)
     assert "baseline alone: balanced accuracy 66.33 over 5 seeds" in text
-    assert "interval" not in text
+    assert "95% interval\n" not in text
+    assert "delta" not in text
     assert "adj." not in text
 
 

@@ -1,0 +1,110 @@
+"""The grid's effects, as every drawing of a report has them."""
+
+import math
+from dataclasses import dataclass
+
+from analysis.records import Effect, Report, Verdict
+from analysis.words import COMPOSING, SIGNS, Unit, higher_is_better, level_words, metric_title, pvalue, unit_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """One interaction in words."""
+
+    verdict: Verdict
+    """The verdict whose sign and colour it has."""
+    sentence: str
+
+    @property
+    def sign(self) -> str:
+        """The verdict's sign, so that colour never carries it alone."""
+        return SIGNS[self.verdict]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MainRow:
+    """One main effect, every cell as it is printed."""
+
+    name: str
+    estimate: str
+    interval: str
+    p_adjusted: str
+    reference: str
+    """The baseline's level, that it is against."""
+    settings: str
+    """Settings of the other levers that it is the mean over; of how many, where some are missing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """What a report says of its levers."""
+
+    title: str
+    together: tuple[Told, ...]
+    mains: tuple[MainRow, ...]
+    note: str
+    """What the figures are, and what their intervals hold for."""
+
+
+def section_of(report: Report) -> Section | None:
+    """The report's effects in words and rows; None where levers are not crossed."""
+    if not report.effects:
+        return None
+    unit = unit_of(report.metric)
+    together = tuple(
+        Told(verdict=COMPOSING[effect.together.label], sentence=effect.sentence)
+        for effect in report.effects
+        if effect.together
+    )
+    return Section(
+        title="Do the levers compose?" if together else "What does each lever do?",
+        together=together,
+        mains=tuple(_main_row(effect, unit) for effect in report.effects if effect.kind == "main"),
+        note=_note(report, bool(together)),
+    )
+
+
+def most_telling(report: Report) -> Effect | None:
+    """The interaction nearest to the best arm: of those that share most levels with it, the most pronounced."""
+    pairs = [effect for effect in report.effects if effect.kind == "interaction"]
+    sign = 1 if higher_is_better(report.metric) else -1
+    best = max(report.arms, key=lambda arm: sign * arm.mean)
+    return max(
+        pairs,
+        key=lambda pair: (len(pair.levels.items() & best.levers.items()), _prominence(pair)),
+        default=None,
+    )
+
+
+def _prominence(effect: Effect) -> float:
+    """Its size in half-widths of its interval."""
+    half = (effect.ci_high_simultaneous - effect.ci_low_simultaneous) / 2
+    return abs(effect.estimate) / half if half else math.inf
+
+
+def _main_row(effect: Effect, unit: Unit) -> MainRow:
+    missing = effect.n_cells < effect.of_cells
+    (reference,) = effect.references.values()
+    return MainRow(
+        name=effect.name,
+        estimate=unit.delta(effect.estimate),
+        interval=unit.interval(effect.ci_low_simultaneous, effect.ci_high_simultaneous),
+        p_adjusted=pvalue(effect.p_adjusted),
+        reference=level_words(reference),
+        settings=f"{effect.n_cells} of {effect.of_cells}" if missing else str(effect.n_cells),
+    )
+
+
+def _note(report: Report, together: bool) -> str:
+    margin = unit_of(report.metric).size(report.margin)
+    mains = (
+        f"A main effect is a level against the baseline's in {metric_title(report.metric)}, the mean over so many "
+        "settings of the other levers."
+    )
+    if not together:
+        return f"{mains} Intervals hold for all of them at once."
+    return (
+        f"{mains} Its intervals hold for all main effects at once, those above for all pairs at once. Two levers "
+        f"compose where the interval of the difference lies within {margin} either way; where they do not, a main "
+        "effect is the mean of unlike deltas."
+    )
