@@ -68,8 +68,8 @@ def legend(report: Report) -> str:
     pairs = _pairs(report.comparisons)
     return (
         "p adj. allows for all arms being tested at once (max-t over joint resamples, stepping down from the "
-        f"clearest arm); Holm's p stands with it as the check. P(better) is {better}. One run misleads: the {pairs} "
-        "in which a single run of each points away from the mean delta."
+        f"clearest arm); Holm's p stands with it as the check. P(better) is {better}. One run misleads: the "
+        f"{pairs} in which a single run of each points away from the mean delta."
     )
 
 

@@ -338,8 +338,8 @@ def test_the_legend_says_what_a_small_p_allows_for_and_what_better_means(report)
     assert legend(report) == (
         "p adj. allows for all arms being tested at once (max-t over joint resamples, stepping down from the "
         "clearest arm); Holm's p stands with it as the check. P(better) is the chance that one new run of the arm "
-        "beats one new run of the baseline. One run misleads: the seed pairs in which a single run of each points away "
-        "from the mean delta."
+        "beats one new run of the baseline. One run misleads: the seed pairs in which a single run of each points "
+        "away from the mean delta."
     )
     assert "these checkpoints" not in legend(report)
     assert "checkpoints beat the baseline's on new images" in legend(replace(report, estimand="images"))
