@@ -97,7 +97,10 @@ class SeedNoise:
         of = {arm: self.runs[arm] for arm in coefficients}
         if is_paired(list(of.values())):
             return self._paired(name, coefficients, next(iter(of.values())).seeds)
-        return tuple(self._unpaired(arm, c, UNLIKE / len(of)) for arm, c in coefficients.items())
+        alpha = UNLIKE / len(of)
+        if self.pairs and all(len(run.seeds) > 1 and not self._noisier(arm, alpha) for arm, run in of.items()):
+            return self._partly_paired(coefficients)
+        return tuple(self._unpaired(arm, c, alpha) for arm, c in coefficients.items())
 
     def _paired(self, name: str, coefficients: Mapping[str, float], seeds: tuple[int, ...]) -> tuple[SeedPart, ...]:
         differences = np.sum([c * self.runs[arm].scores for arm, c in coefficients.items()], axis=0)
@@ -129,6 +132,31 @@ class SeedNoise:
     def _agree(self, coefficients: Mapping[str, float]) -> bool:
         """Whether every image got the same from all these arms, in every run."""
         return not np.sum([c * self.runs[arm].influence for arm, c in coefficients.items()], axis=0).any()
+
+    def _partly_paired(self, coefficients: Mapping[str, float]) -> tuple[SeedPart, ...]:
+        """Each arm's part around its seeds, and of each seed that arms do not share alike what it does to all arms.
+
+        With weights w_ai = c_a / R_a the variance is MS sum w^2 + (s^2 - MS) sum_i (sum_a w_ai)^2, that of a design
+        with random blocks; of seeds that no two arms share it is s^2 sum w^2.
+        """
+        if self.blocks is None or self.within is None:
+            return ()
+        of_blocks = math.sqrt(self.blocks.variance)
+        shift = math.sqrt(max(0.0, self.within.variance - self.blocks.variance))
+        net: dict[int, float] = {}
+        for arm, c in coefficients.items():
+            for seed in self.runs[arm].seeds:
+                net[seed] = net.get(seed, 0.0) + c / len(self.runs[arm].seeds)
+        around = [
+            SeedPart(key=arm, scale=c * of_blocks / math.sqrt(n), df=self.blocks.df, estimate=BLOCKS)
+            for arm, c in coefficients.items()
+            for n in (len(self.runs[arm].seeds),)
+        ]
+        shifts = [
+            SeedPart(key=f"seed {seed}", scale=weight * shift, df=self.within.df, estimate=WITHIN)
+            for seed, weight in net.items()
+        ]
+        return (*around, *(part for part in shifts if part.scale))
 
     def _unpaired(self, arm: str, coefficient: float, alpha: float) -> SeedPart:
         n_seeds = len(self.runs[arm].seeds)

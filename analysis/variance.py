@@ -210,7 +210,7 @@ def _notes(
         assumed = f"a run-to-run standard deviation of {noise.run_sd:g} is assumed, not measured"
         notes.append(f"one run of {' and of '.join(single)}: {assumed}")
     if any(run.seeds != runs[0].seeds for run in runs):
-        notes.append("the arms' seeds differ: images are paired, seeds are not")
+        notes.append("the arms' seeds differ: images are paired, seeds as far as the arms share them")
     if not influence.any() and len({float(run.scores.mean()) for run in runs}) == 1:
         notes.append("no discordant images")
     return tuple(notes)

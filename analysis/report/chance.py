@@ -216,7 +216,7 @@ def _pairing(report: Report, noise: Noise) -> str:
         )
     said = f"Runs that share a seed correlate at {correlation(r)}{_by_arm(report.comparisons)}"
     if not paired:
-        return f"{said}, but no arm has just the baseline's seeds: pairing by seed gains nothing here."
+        return f"{said}, but no arm has just the baseline's seeds: pairing by seed gains little here."
     if not noise.paired:
         return (
             f"{said}, but arms and seeds are too few to pair by seed: it would cost more in degrees of freedom "
@@ -224,7 +224,7 @@ def _pairing(report: Report, noise: Noise) -> str:
         )
     about = "" if noise.pooled else "about "
     others = [c.arm for c in report.comparisons if not c.seed_deltas]
-    unpaired = f"; {listed(others)}, with other seeds than the baseline's, cannot gain" if others else ""
+    unpaired = f"; {listed(others)}, with other seeds than the baseline's, gain less" if others else ""
     left = f"{100 * (1 - r):.0f}% of what it would be unpaired"
     return f"{said}: paired by seed, the seeds' part of a delta's variance is {about}{left}{unpaired}."
 

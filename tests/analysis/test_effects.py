@@ -191,13 +191,14 @@ def test_families_are_held_at_once_and_apart_from_each_other():
         assert all(e.p_value <= e.p_adjusted <= e.p_holm + 0.01 for e in family)
 
 
-def test_arms_with_fewer_seeds_are_compared_unpaired():
+def test_an_effect_of_arms_with_fewer_seeds_is_paired_as_far_as_they_share_them():
     study = crossed(TWO_BY_TWO)
     short = replace(study.arms[3], runs=study.arms[3].runs[:2])
     estimates = estimates_of(replace(study, arms=(*study.arms[:3], short)), estimand="seeds")
-    found = effects_of(estimates)[-1]
-    assert found.se**2 == pytest.approx(estimates.noise.within.variance * (1 / 2 + 3 / 4))
-    assert found.df == estimates.noise.within.df == 3 * 3 + 1
+    found, noise = effects_of(estimates)[-1], estimates.noise
+    alone = (1 / 2 - 1 / 4) ** 2 * 2 + (1 / 4) ** 2 * 2  # weights of a seed that do not cancel: 1/2 - 1/4, or -1/4
+    shift = max(0.0, noise.within.variance - noise.blocks.variance)
+    assert found.se**2 == pytest.approx(noise.blocks.variance * (1 / 2 + 3 / 4) + shift * alone)
 
 
 def test_another_baseline_makes_its_levels_the_reference():

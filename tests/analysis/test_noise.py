@@ -81,13 +81,44 @@ def test_the_variance_within_arms_is_that_of_a_one_way_analysis():
     assert (noise.within.variance, noise.within.df) == (pytest.approx(fitted.mse_resid), 16)
 
 
-def test_arms_with_other_seeds_than_the_baseline_have_the_standard_error_of_a_one_way_analysis():
-    arms = design(rng_seed=1)
-    arms[2] = arm_of("arm2", arms[2].scores, seeds=range(10, 15))
+def test_arms_that_share_no_seed_have_the_standard_error_of_a_one_way_analysis():
+    arms = [arm_of(f"arm{a}", x.scores, seeds=range(10 * a, 10 * a + 5)) for a, x in enumerate(design(rng_seed=1))]
     fitted = smf.ols("score ~ C(arm)", table(arms)).fit()
     c = delta(seed_noise(arms, run_sd=0.006), "arm2")
     assert math.sqrt(c.seed.variance) == pytest.approx(fitted.bse["C(arm)[T.arm2]"])
     assert c.seed.df == 16
+
+
+def test_one_arm_that_shares_no_seed_among_others_that_do_varies_by_its_own_seeds_as_well():
+    arms = design(rng_seed=1, block=2.0)
+    arms[2] = arm_of("arm2", arms[2].scores, seeds=range(10, 15))
+    noise = seed_noise(arms, run_sd=0.006)
+    assert delta(noise, "arm2").seed.variance == pytest.approx(noise.within.variance * (1 / 5 + 1 / 5))
+    assert delta(noise, "arm1").seed.variance == pytest.approx(noise.blocks.variance * (1 / 5 + 1 / 5))
+
+
+def test_a_run_that_an_arm_lacks_does_not_unpair_the_others():
+    """The variance of a block design with random blocks, written out with its weights."""
+    arms = design(n_seeds=6, block=3.0)
+    arms[1] = without_last_run(arms[1])
+    noise = seed_noise(arms, run_sd=0.006)
+    weights = np.zeros((4, 6))
+    weights[1, :5], weights[0] = 1 / 5, -1 / 6
+    ms, shift = noise.blocks.variance, noise.within.variance - noise.blocks.variance
+    expected = ms * (weights**2).sum() + shift * (weights.sum(axis=0) ** 2).sum()
+    c = delta(noise, "arm1")
+    assert c.seed.variance == pytest.approx(expected)
+    assert c.seed.variance < 0.5 * noise.within.variance * (1 / 5 + 1 / 6)
+
+
+def test_a_partly_paired_delta_of_arms_that_do_not_differ_is_found_to_in_five_of_100():
+    found = []
+    for i in range(2500):
+        arms = [arm_of(a.arm, a.scores - int(a.arm[-1])) for a in design(n_seeds=5, block=1.0, rng_seed=i)]
+        arms[1] = without_last_run(arms[1])
+        c = delta(seed_noise(arms, run_sd=0.006), "arm1")
+        found.append(abs(c.delta) > stats.t.ppf(0.975, c.seed.df) * math.sqrt(c.seed.variance))
+    assert np.mean(found) == pytest.approx(0.05, abs=0.015)
 
 
 def test_the_arms_variances_are_compared_by_bartletts_test_of_the_deltas():
