@@ -11,7 +11,7 @@ from analysis.effects import effects_of
 from analysis.estimates import Design, Estimates, estimate
 from analysis.inference import Inference
 from analysis.influence import Measured, units_of
-from analysis.interim import at_look, no_look_yet
+from analysis.interim import at_look
 from analysis.looks import Look
 from analysis.noise import Term, correlation, sd_interval
 from analysis.records import Comparison, Estimand, GuardResult, Noise, Report
@@ -19,7 +19,7 @@ from analysis.resampling import Draws
 from analysis.study import Arm, SourceError, Study
 from analysis.summaries import mean_recalls, summarise
 from analysis.variance import Contrast, t_interval
-from analysis.verdicts import Evidence, Judgement, judge
+from analysis.verdicts import Evidence, judge
 
 DEFAULT_RUN_SD = 0.006
 """Run-to-run standard deviation assumed of an arm with one run, as a fraction."""
@@ -100,7 +100,7 @@ def compare(
         n_resamples=design.draws.n_resamples,
         look=design.look,
         arms=tuple(summarise(arm, primary.runs[arm.name].scores, study.classes) for arm in design.arms),
-        comparisons=_comparisons(design, estimates),
+        comparisons=_comparisons(design, estimates) if _judges(design) else (),
         noise=_noise(primary),
         effects=effects_of(primary) if _judges(design) else (),
         problems=study.problems,
@@ -138,7 +138,7 @@ def _design(study: Study, *, estimand: Estimand, run_sd: float, draws: Draws, lo
 
 
 def _judges(design: Design) -> bool:
-    """Whether there are verdicts: not before the first declared look."""
+    """Whether arms are compared at all: not before the first declared look."""
     return design.look is None or design.look.judges
 
 
@@ -182,8 +182,7 @@ def _deltas(estimates: Estimates) -> list[_Delta]:
 def _comparison(design: Design, arm: Arm, delta: _Delta, guards: list[GuardResult]) -> Comparison:
     c, inference, total = delta.contrast, delta.inference, delta.contrast.total(design.estimand)
     closed = t_interval(c.delta, total, design.level)
-    judgement = _judged(
-        design,
+    judgement = judge(
         Evidence(
             metric=delta.estimates.name,
             higher_is_better=delta.higher_is_better,
@@ -196,7 +195,7 @@ def _comparison(design: Design, arm: Arm, delta: _Delta, guards: list[GuardResul
             estimand=design.estimand,
             level=design.level,
             widening=inference.widening,
-        ),
+        )
     )
     paired = delta.arm.seeds == delta.baseline.seeds
     return Comparison(
@@ -231,14 +230,6 @@ def _comparison(design: Design, arm: Arm, delta: _Delta, guards: list[GuardResul
         class_deltas=_class_deltas(arm, design),
         notes=(*c.notes, *_doubts(c, total)),
     )
-
-
-def _judged(design: Design, evidence: Evidence) -> Judgement:
-    """The verdict; before the first look there is none, and the reason says so."""
-    if design.look is not None and not design.look.judges:
-        reason = f"{no_look_yet(design.look)}."
-        return Judgement(verdict="inconclusive", label="", reason=reason, seeds_needed=None)
-    return judge(evidence)
 
 
 def _doubts(c: Contrast, total: Term) -> tuple[str, ...]:

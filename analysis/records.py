@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from analysis.looks import Look
+from analysis.looks import ALPHA, Look
 
 Estimand = Literal["both", "seeds", "images"]
 Verdict = Literal["keep", "reject", "inconclusive"]
@@ -236,7 +236,7 @@ class Report:
     arms: tuple[ArmSummary, ...]
     """The baseline first."""
     comparisons: tuple[Comparison, ...]
-    """Every other arm, in the sweep's order."""
+    """Every other arm, in the sweep's order; none before the first declared look."""
     look: Look | None
     """Which look at the sweep this is; None where there is only one."""
     noise: Noise | None
@@ -247,6 +247,11 @@ class Report:
     """What is missing or was set right, one line each; nothing is skipped in silence."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     """Commit, data fingerprint, versions, device, hours, command; what is known of it."""
+
+    @property
+    def level(self) -> float:
+        """Confidence of the intervals: 95%, or what a declared look leaves."""
+        return 1 - (self.look.alpha if self.look and self.look.judges else ALPHA)
 
     @property
     def noise_sd(self) -> float | None:

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from analysis.commandline import Parser, file_path, refuse
 from analysis.comparison import DEFAULT_RUN_SD, compare
+from analysis.interim import no_look_yet
 from analysis.metrics import MetricError
 from analysis.records import Estimand, Report, Verdict
 from analysis.report import figures_of, print_report, render_html, render_json, render_markdown, write_text
@@ -89,6 +90,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _unmet(report: Report, required: Sequence[Requirement]) -> list[str]:
     """One line a requirement that does not hold. Raises SourceError for an arm that is not compared."""
+    if report.look and not report.look.judges:
+        return [f"--require {r.arm}:{r.verdict} does not hold: {no_look_yet(report.look)}" for r in required]
     verdicts = {comparison.arm: comparison.verdict for comparison in report.comparisons}
     for requirement in required:
         if requirement.arm not in verdicts:

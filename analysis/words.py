@@ -107,6 +107,11 @@ def level_words(level: object) -> str:
     return f"{level:g}" if isinstance(level, float) else str(level)
 
 
+def interval_title(level: float) -> str:
+    """`95% interval`, or `99.97% interval` at a strict look."""
+    return f"{100 * level:.4g}% interval"
+
+
 def pvalue(value: float) -> str:
     """Three decimals, or `<0.001`."""
     return "<0.001" if value < 0.001 else f"{value:.3f}"

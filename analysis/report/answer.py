@@ -2,9 +2,20 @@
 
 from collections.abc import Sequence
 
+from analysis.interim import no_look_yet
 from analysis.records import Comparison, Composing, Report, Verdict
 from analysis.report.effects import most_telling
-from analysis.words import Unit, count, level_title, listed, metric_title, population, seed_counts, unit_of
+from analysis.words import (
+    Unit,
+    count,
+    interval_title,
+    level_title,
+    listed,
+    metric_title,
+    population,
+    seed_counts,
+    unit_of,
+)
 
 _COMPOSING: dict[Composing, str] = {
     "compose": "{} compose",
@@ -19,6 +30,8 @@ def answer(report: Report) -> tuple[str, ...]:
 
     A report of one arm alone says its noise instead.
     """
+    if report.look and not report.look.judges:
+        return (f"{no_look_yet(report.look).capitalize()}.",)
     if not report.comparisons:
         return (_noise(report),)
     sentences = (
@@ -40,7 +53,17 @@ def scope(report: Report) -> str:
     )
     if not report.comparisons:
         return evidence
-    return f"{evidence} Intervals hold for all arms at once and speak for {population(report.estimand)}."
+    held = f"Intervals hold for all arms at once{_look(report)}"
+    return f"{evidence} {held} and speak for {population(report.estimand)}."
+
+
+def _look(report: Report) -> str:
+    """At a look, what its level is for."""
+    if report.look is None:
+        return ""
+    return (
+        f", at look {report.look.number} of {report.look.of} so strictly that all looks together err in 5 of 100,"
+    )
 
 
 def _ranked(report: Report, verdict: Verdict) -> list[Comparison]:
@@ -55,8 +78,9 @@ def _kept(report: Report, kept: Sequence[Comparison]) -> str:
     if len(kept) > 1:
         return f"Keep {listed([_with_delta(c, unit) for c in kept])}, in {metric} over the baseline."
     only = kept[0]
-    interval = unit.interval(only.ci_low_simultaneous, only.ci_high_simultaneous) + unit.symbol
-    return f"Keep {_with_delta(only, unit)}, in {metric} over the baseline; its 95% interval is {interval}."
+    ends = unit.interval(only.ci_low_simultaneous, only.ci_high_simultaneous) + unit.symbol
+    interval = f"its {interval_title(report.level)} is {ends}"
+    return f"Keep {_with_delta(only, unit)}, in {metric} over the baseline; {interval}."
 
 
 def _rejected(report: Report, rejected: Sequence[Comparison]) -> str:

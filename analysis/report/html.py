@@ -14,14 +14,7 @@ from analysis.report.drawing import Figure
 from analysis.report.effects import section_of
 from analysis.report.provenance import provenance_rows
 from analysis.report.remarks import remarks
-from analysis.words import (
-    SIGNS,
-    Unit,
-    chance_of,
-    metric_title,
-    pvalue,
-    unit_of,
-)
+from analysis.words import SIGNS, Unit, chance_of, interval_title, metric_title, pvalue, unit_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +55,7 @@ def render_html(report: Report, figures: Sequence[Figure]) -> str:
         scope=scope(report),
         legend=legend(report),
         metric=metric_title(report.metric),
+        interval=interval_title(report.level),
         unit=unit_of(report.metric),
         rows=_rows(report),
         effects=section_of(report),

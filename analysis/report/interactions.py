@@ -18,7 +18,7 @@ from analysis.report.drawing import (
     rows_plot,
     svg_of,
 )
-from analysis.words import COMPOSING, SIGNS, Unit, metric_title, unit_of
+from analysis.words import COMPOSING, SIGNS, Unit, interval_title, metric_title, unit_of
 
 _STEP: Any = {"arrowstyle": "-|>,head_width=0.16,head_length=0.32", "color": MUTED, "shrinkA": 0, "shrinkB": 0}
 """The arrow of one lever's step."""
@@ -83,7 +83,8 @@ def _caption(report: Report, unit: Unit) -> str:
     return (
         "The arrows are what each lever does alone, one after the other; they end at the dashed line, the sum. "
         "The mark is what both do together. How far it lies from the sum stands at the right, and its lines are "
-        "the 95% intervals of that distance: thick for one pair by itself, thin for all pairs at once. Two levers "
-        f"compose where the thin line stays within the band, the margin of {unit.size(report.margin)} either way "
+        f"the {interval_title(report.level)}s of that distance: thick for one pair by itself, thin for all pairs "
+        "at once. Two levers compose where the thin line stays within the band, the margin of "
+        f"{unit.size(report.margin)} either way "
         "of the sum; they reinforce or cancel where it leaves the dashed line on one side."
     )

@@ -9,15 +9,7 @@ from analysis.report.chance import TITLE, chance, legend, misled_words
 from analysis.report.effects import section_of
 from analysis.report.provenance import provenance_rows
 from analysis.report.remarks import Remark, remarks
-from analysis.words import (
-    SIGNS,
-    Unit,
-    chance_of,
-    metric_title,
-    pvalue,
-    unit_of,
-    verdict_words,
-)
+from analysis.words import SIGNS, Unit, chance_of, interval_title, metric_title, pvalue, unit_of, verdict_words
 
 
 def render_markdown(report: Report) -> str:
@@ -49,7 +41,8 @@ def _arms(report: Report) -> str:
     alone = ["arm", "seeds", title, "sd"]
     if not report.comparisons:
         return _table(alone, "lrrr", (_alone(arm, unit) for arm in report.arms))
-    head = [*alone, delta, "95% interval", "p adj.", "Holm's p", "P(better)", "one run misleads", "verdict"]
+    interval = interval_title(report.level)
+    head = [*alone, delta, interval, "p adj.", "Holm's p", "P(better)", "one run misleads", "verdict"]
     baseline, *others = report.arms
     rows = [
         [*_alone(baseline, unit), *[""] * (len(head) - len(alone) - 1), "baseline"],
@@ -85,7 +78,7 @@ def _effects(report: Report) -> str:
     together = "\n".join(f"- {pair.sign} {_plain(pair.sentence)}" for pair in section.together)
     unit = unit_of(report.metric)
     delta = f"delta{unit.symbol and ','}{unit.symbol}"
-    head = ["main effect", delta, "95% interval", "p adj.", "instead of", "settings"]
+    head = ["main effect", delta, interval_title(report.level), "p adj.", "instead of", "settings"]
     mains = (
         [_code(row.name), row.estimate, row.interval, row.p_adjusted, _plain(row.reference), row.settings]
         for row in section.mains

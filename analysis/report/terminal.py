@@ -13,13 +13,7 @@ from analysis.report.chance import TITLE, chance
 from analysis.report.effects import MainRow, section_of
 from analysis.report.remarks import remarks
 from analysis.report.strip import Scale, ruler, scale_of, strip
-from analysis.words import (
-    SIGNS,
-    Unit,
-    metric_title,
-    pvalue,
-    unit_of,
-)
+from analysis.words import SIGNS, Unit, interval_title, metric_title, pvalue, unit_of
 
 STYLES: dict[Verdict, str] = {"keep": "green", "reject": "red", "inconclusive": "yellow"}
 
@@ -65,15 +59,16 @@ def _filled(report: Report, scale: Scale | None) -> Table:
     table.add_column("seeds", justify="right")
     table.add_column(Text("mean\nsd"), justify="right", no_wrap=True)
     if report.comparisons:
-        _add_compared(table, unit, scale)
+        _add_compared(table, report, scale)
     compared = {comparison.arm: comparison for comparison in report.comparisons}
     for arm in report.arms:
         table.add_row(*_row(arm, compared.get(arm.arm), unit, scale)[: len(table.columns)])
     return table
 
 
-def _add_compared(table: Table, unit: Unit, scale: Scale | None) -> None:
-    table.add_column(Text(f"delta{unit.symbol and ','}{unit.symbol}\n95% interval"), no_wrap=True)
+def _add_compared(table: Table, report: Report, scale: Scale | None) -> None:
+    unit = unit_of(report.metric)
+    table.add_column(Text(f"delta{unit.symbol and ','}{unit.symbol}\n{interval_title(report.level)}"), no_wrap=True)
     if scale is not None:
         table.add_column(ruler(scale, unit), no_wrap=True)
     table.add_column(Text("p\nadj."), justify="right", no_wrap=True)
@@ -129,14 +124,15 @@ def _effects(report: Report) -> Group | None:
     for pair in section.together:
         grid.add_row(Text(pair.sign, style=STYLES[pair.verdict]), Text(pair.sentence))
     title = Text(section.title, style="bold")
-    return Group(title, grid, Text(), _main_effects(section.mains, unit_of(report.metric)))
+    return Group(title, grid, Text(), _main_effects(report, section.mains))
 
 
-def _main_effects(rows: Sequence[MainRow], unit: Unit) -> Table:
+def _main_effects(report: Report, rows: Sequence[MainRow]) -> Table:
+    unit = unit_of(report.metric)
     table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="dim")
     table.add_column("main effect", overflow="fold")
-    titles = (f"delta{unit.symbol and ','}{unit.symbol}", "95% interval", "p adj.", "instead of", "settings")
-    for title in titles:
+    delta = f"delta{unit.symbol and ','}{unit.symbol}"
+    for title in (delta, interval_title(report.level), "p adj.", "instead of", "settings"):
         table.add_column(title, justify="right", no_wrap=True)
     for row in rows:
         cells = (row.name, row.estimate, row.interval, row.p_adjusted, row.reference, row.settings)

@@ -194,13 +194,11 @@ def looked(study, *looks, n_seeds=None):
     return replace(study, arms=arms, question=replace(study.question, looks=looks, seeds=seeds))
 
 
-def test_before_the_first_look_there_is_no_verdict_and_no_p(make_study):
+def test_before_the_first_look_arms_are_described_and_not_compared(make_study):
     report = of(looked(make_study(gains=(2.0,)), 3, 5, n_seeds=2))
-    (only,) = report.comparisons
-    assert (only.verdict, only.label, only.seeds_needed) == ("inconclusive", "", None)
-    assert only.reason == "no verdict before the first look, at 3 seeds an arm; 2 are complete."
-    assert all(np.isnan([only.p_value, only.p_adjusted, only.p_holm]))
-    assert report.effects == ()
+    assert (report.comparisons, report.effects) == ((), ())
+    assert [arm.n_seeds for arm in report.arms] == [2, 2]
+    assert report.problems[0] == "no verdict before the first look, at 3 seeds an arm; 2 are complete"
 
 
 def test_a_look_is_judged_on_its_own_seeds_at_its_own_level(make_study):

@@ -2,7 +2,9 @@ from dataclasses import replace
 
 import pytest
 
-from analysis.report.answer import answer
+from analysis.looks import Look
+from analysis.report import figures_of, render_html, render_markdown
+from analysis.report.answer import answer, scope
 
 
 def only(report, verdict):
@@ -55,3 +57,18 @@ def test_a_long_list_is_cut_and_counted(wide):
 def test_an_arm_alone_says_its_noise(alone, sd, end):
     (said,) = answer(replace(alone, arms=(replace(alone.arms[0], sd=sd),)))
     assert said == f"baseline alone: balanced accuracy {end}"
+
+
+def test_at_a_look_the_intervals_are_named_by_their_level_and_the_look_is_said(report):
+    look = Look(number=2, of=3, n_seeds=5, alpha=0.00544, spent=0.00557, declared=True, later=(10,))
+    strict = replace(report, look=look)
+    assert "at look 2 of 3 so strictly that all looks together err in 5 of 100, and speak for" in scope(strict)
+    assert "99.46% interval" in render_markdown(strict)
+    assert "99.46% interval" in render_html(strict, figures_of(strict))
+    assert "95% interval" not in render_markdown(strict).partition("## How much is chance?")[0]
+
+
+def test_before_the_first_look_the_answer_is_that_there_is_none_yet(report):
+    look = Look(number=0, of=2, n_seeds=2, alpha=0.0, spent=0.0, declared=True, later=(3, 10))
+    early = replace(report, look=look, comparisons=())
+    assert answer(early) == ("No verdict before the first look, at 3 seeds an arm; 2 are complete.",)
