@@ -14,7 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from analysis.commandline import Parser, refuse
-from analysis.simulation.scenes import STUDIES, Cell, Row, Size
+from analysis.simulation.scenes import STUDIES, Cell, Row
+from analysis.simulation.studies import Size
 
 PROG = "dermtune-simulation"
 

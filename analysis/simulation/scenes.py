@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analysis.simulation.studies import Share, coverage, family_errors, power
+from analysis.simulation.studies import Share, Size, coverage, family_errors, power
 from analysis.simulation.world import World
 
 N_CLASSES, COMMONEST = 30, 522
@@ -27,15 +27,6 @@ DOMINANT: Mapping[str, Mapping[str, float]] = {
     "mixed": {"shift": 0.02, "response": 0.4},
 }
 """What dominates a delta's variance: runs that differ (2.3 points), images that do, or neither (1.1 points)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Size:
-    """How thoroughly a study is done."""
-
-    n_sets: int
-    n_resamples: int
-    rng_seed: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,36 +71,15 @@ class Cell:
 
 
 def _coverage(cell: Cell, size: Size) -> list[Row]:
-    found = coverage(
-        cell.world,
-        n_seeds=cell.n_seeds,
-        n_sets=size.n_sets,
-        n_resamples=size.n_resamples,
-        rng_seed=size.rng_seed,
-    )
-    return [cell.row(c.method, c.held, c.width) for c in found]
+    return [cell.row(c.method, c.held, c.width) for c in coverage(cell.world, cell.n_seeds, size)]
 
 
 def _family(cell: Cell, size: Size) -> list[Row]:
-    found = family_errors(
-        cell.world,
-        n_seeds=cell.n_seeds,
-        n_sets=size.n_sets,
-        n_resamples=size.n_resamples,
-        rng_seed=size.rng_seed,
-    )
-    return [cell.row(method, share) for method, share in found.items()]
+    return [cell.row(method, share) for method, share in family_errors(cell.world, cell.n_seeds, size).items()]
 
 
 def _power(cell: Cell, size: Size) -> list[Row]:
-    found = power(
-        cell.world,
-        n_seeds=cell.n_seeds,
-        n_sets=size.n_sets,
-        n_resamples=size.n_resamples,
-        rng_seed=size.rng_seed,
-    )
-    return [cell.row(method, share) for method, share in found.items()]
+    return [cell.row(method, share) for method, share in power(cell.world, cell.n_seeds, size).items()]
 
 
 def _one_arm(seeds: Sequence[int]) -> list[Cell]:

@@ -1,7 +1,8 @@
 """Coverage, family-wise error and power of the intervals, over sweeps drawn from a world whose truth is known."""
 
+import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,20 @@ from analysis.variance import Contrast, Interval, contrast, satterthwaite, t_int
 RUN_SD = 0.006
 _BATCH_BYTES = 2**25
 """Replicates of images that are held at a time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """How thoroughly a study is done."""
+
+    n_sets: int
+    """Sweeps drawn of each world."""
+    n_resamples: int
+    rng_seed: int
+
+    def draws(self, number: int) -> Draws:
+        """The draws of one set, or of the batch that it begins."""
+        return Draws(n_resamples=self.n_resamples, seed=self.rng_seed + number)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,13 +76,11 @@ class Judged:
     draws: Draws
 
 
-def coverage(world: World, *, n_seeds: int, n_sets: int, n_resamples: int, rng_seed: int) -> list[Coverage]:
+def coverage(world: World, n_seeds: int, size: Size) -> list[Coverage]:
     """Each method's interval of the first arm's delta; dermtune's is that of the arm alone."""
-    truth, units = world.delta(1), world.units
+    truth = world.delta(1)
     intervals: dict[str, list[Interval]] = {}
-    for judged in judged_sets(
-        world, units, n_seeds=n_seeds, n_sets=n_sets, n_resamples=n_resamples, rng_seed=rng_seed
-    ):
+    for judged in judged_sets(world, n_seeds, size):
         for method, interval in _intervals(judged).items():
             intervals.setdefault(method, []).append(interval)
     return [
@@ -80,66 +93,45 @@ def coverage(world: World, *, n_seeds: int, n_sets: int, n_resamples: int, rng_s
     ]
 
 
-def family_errors(world: World, *, n_seeds: int, n_sets: int, n_resamples: int, rng_seed: int) -> dict[str, Share]:
+def family_errors(world: World, n_seeds: int, size: Size) -> dict[str, Share]:
     """How often any arm of a world without gains is found to differ: by each method, at 5% for all arms together.
 
     `keep` is the verdict's: some simultaneous interval lies above nought.
     """
-    hits: dict[str, int] = {}
-    for judged in judged_sets(
-        world,
-        world.units,
-        n_seeds=n_seeds,
-        n_sets=n_sets,
-        n_resamples=n_resamples,
-        rng_seed=rng_seed,
-        of_runs=False,
-    ):
-        found = {method: any(claims) for method, claims in _claims(judged).items()}
-        found["keep"] = any(i.simultaneous.low > 0 for i in judged.inferences)
-        for method, hit in found.items():
-            hits[method] = hits.get(method, 0) + hit
-    return {method: Share(hits=n, n_sets=n_sets) for method, n in hits.items()}
+    return _shares(
+        {
+            "keep": any(i.simultaneous.low > 0 for i in judged.inferences),
+            **{method: any(claims) for method, claims in _claims(judged).items()},
+        }
+        for judged in judged_sets(world, n_seeds, size, of_runs=False)
+    )
 
 
-def power(world: World, *, n_seeds: int, n_sets: int, n_resamples: int, rng_seed: int) -> dict[str, Share]:
+def power(world: World, n_seeds: int, size: Size) -> dict[str, Share]:
     """How often the first arm, the one with a gain, is found better, at 5% for all arms together."""
-    hits: dict[str, int] = {}
-    for judged in judged_sets(
-        world,
-        world.units,
-        n_seeds=n_seeds,
-        n_sets=n_sets,
-        n_resamples=n_resamples,
-        rng_seed=rng_seed,
-        of_runs=False,
-    ):
-        better = judged.contrasts[0].delta > 0
-        for method, claims in _claims(judged).items():
-            hits[method] = hits.get(method, 0) + (better and claims[0])
-    return {method: Share(hits=n, n_sets=n_sets) for method, n in hits.items()}
+    return _shares(
+        {method: judged.contrasts[0].delta > 0 and claims[0] for method, claims in _claims(judged).items()}
+        for judged in judged_sets(world, n_seeds, size, of_runs=False)
+    )
 
 
-def judged_sets(
-    world: World,
-    units: Units,
-    *,
-    n_seeds: int,
-    n_sets: int,
-    n_resamples: int,
-    rng_seed: int,
-    of_runs: bool = True,
-) -> Iterator[Judged]:
+def _shares(found: Iterable[Mapping[str, bool]]) -> dict[str, Share]:
+    """The share of sets in which each method finds what it looks for."""
+    sets = list(found)
+    return {method: Share(hits=sum(of_set[method] for of_set in sets), n_sets=len(sets)) for method in sets[0]}
+
+
+def judged_sets(world: World, n_seeds: int, size: Size, *, of_runs: bool = True) -> Iterator[Judged]:
     """Sweeps drawn and judged as `analysis.comparison` does it; images are drawn anew once for a whole batch."""
-    n_rows = len(world.gains) + 1 + (n_seeds if of_runs else 0)
-    batch = max(1, _BATCH_BYTES // (8 * n_rows * n_resamples))
-    sweeps = drawn(world, n_seeds=n_seeds, n_sets=n_sets, rng_seed=rng_seed)
-    for start in range(0, n_sets, batch):
-        some = [next(sweeps) for _ in range(min(batch, n_sets - start))]
+    units, n_rows = world.units, len(world.gains) + 1 + (n_seeds if of_runs else 0)
+    batch = max(1, _BATCH_BYTES // (8 * n_rows * size.n_resamples))
+    sweeps = drawn(world, n_seeds=n_seeds, n_sets=size.n_sets, rng_seed=size.rng_seed)
+    for start in range(0, size.n_sets, batch):
+        some = list(itertools.islice(sweeps, batch))
         rows = np.concatenate([_rows(sweep, of_runs) for sweep in some])
-        moved = linear_image_deviations(rows, units, Draws(n_resamples=n_resamples, seed=rng_seed + start))
+        moved = linear_image_deviations(rows, units, size.draws(start))
         for number, (sweep, of_set) in enumerate(zip(some, np.split(moved, len(some)), strict=True)):
-            yield _judged(sweep, of_set, units, Draws(n_resamples=n_resamples, seed=rng_seed + start + number))
+            yield _judged(sweep, of_set, units, size.draws(start + number))
 
 
 def _rows(sweep: Drawn, of_runs: bool) -> Floats:

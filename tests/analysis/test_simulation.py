@@ -10,8 +10,8 @@ import pytest
 from analysis.influence import measure
 from analysis.metrics import metric_named, outcome
 from analysis.simulation.__main__ import main
-from analysis.simulation.scenes import STUDIES, Size
-from analysis.simulation.studies import coverage, family_errors
+from analysis.simulation.scenes import STUDIES
+from analysis.simulation.studies import Size, coverage, family_errors
 from analysis.simulation.world import World, drawn
 
 SMALL = World(sizes=(90, 40, 20, 10), shift=0.1, response=0.4)
@@ -38,7 +38,7 @@ def test_a_drawn_runs_influence_is_that_of_its_predictions():
 
 @pytest.mark.parametrize("n_seeds", [3, 5])
 def test_the_intervals_hold_the_truth_about_as_often_as_they_say(n_seeds):
-    found = {c.method: c for c in coverage(SMALL, n_seeds=n_seeds, n_sets=300, n_resamples=400, rng_seed=1)}
+    found = {c.method: c for c in coverage(SMALL, n_seeds, Size(n_sets=300, n_resamples=400, rng_seed=1))}
     for method in ("dermtune", "closed form"):
         assert found[method].held.value == pytest.approx(0.955, abs=0.035)  # standard error .012
     assert found["images alone"].held.value < 0.9
@@ -46,7 +46,7 @@ def test_the_intervals_hold_the_truth_about_as_often_as_they_say(n_seeds):
 
 def test_arms_that_do_not_differ_are_seldom_found_to():
     world = replace(SMALL, gains=(0.0,) * 4)
-    found = family_errors(world, n_seeds=3, n_sets=300, n_resamples=400, rng_seed=2)
+    found = family_errors(world, 3, Size(n_sets=300, n_resamples=400, rng_seed=2))
     assert found["keep"].value <= 0.055
     assert found["max-t"].value <= 0.09  # .05, standard error .013
 

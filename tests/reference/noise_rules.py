@@ -3,8 +3,8 @@
 Run: python -m tests.reference.noise_rules
 
 Scores of eight arms with five paired seeds are normal and no arm differs; one arm's may vary once, twice or three
-times as much. Printed for each rule: how often any arm is found to differ at 5% over seven comparisons (Bonferroni),
-at each of the three, and the mean half-width of the 95% interval of an arm where all vary alike, in standard
+times as much. Printed for each rule: how often any arm is found to differ, at 5% for all seven (Bonferroni), at
+each of the three, and the mean half-width of the 95% interval of an arm where all vary alike, in standard
 deviations of one run. The standard error of a share is .0015.
 """
 
