@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from analysis import power, significance
+from analysis.simulation import __main__ as simulation
 from dermtune import arguments
 from dermtune.loading import load_recipe
 from dermtune.recipes import RECIPES
@@ -16,7 +17,12 @@ PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 LINKING = (*PAGES, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*/*.md")))
 TEXT = "\n".join(page.read_text() for page in PAGES)
 
-PARSERS = {"sweep": arguments._parser(), "significance": significance._parser(), "power": power._parser()}
+PARSERS = {
+    "sweep": arguments._parser(),
+    "significance": significance._parser(),
+    "power": power._parser(),
+    "simulation": simulation._parser(),
+}
 OPTIONS = {
     door: {option for action in parser._actions for option in action.option_strings} - {"-h", "--help"}
     for door, parser in PARSERS.items()
@@ -25,7 +31,9 @@ OPTIONS = {
 OPTION = re.compile(r"--[a-z][a-z-]*")
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(([^)\s#]+)[^)]*\)|\bsrc=\"([^\"]+)\"")
-COMMAND = re.compile(r"^(?:python -m (?:dermtune|analysis)\.|dermtune-)(sweep|significance|power)(?: |$)")
+COMMAND = re.compile(
+    r"^(?:python -m (?:dermtune|analysis)\.|dermtune-)(sweep|significance|power|simulation)(?: |$)"
+)
 
 
 def commands():
