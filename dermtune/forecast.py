@@ -23,7 +23,7 @@ from analysis.planning import (
     seeds_for,
     smallest_detectable,
 )
-from analysis.words import correlation, count, metric_title, unit_of
+from analysis.words import correlation, count, listed, metric_title, unit_of
 from dermtune.config import Scalar
 from dermtune.plan import Plan
 from dermtune.progress import duration
@@ -151,6 +151,8 @@ def print_forecast(forecast: Forecast, console: Console) -> None:
     grid.add_column()
     grid.add_row("arms", f"{len(plan.arms)}: {', '.join(arm.name for arm in plan.arms)}")
     grid.add_row("seeds", f"{len(plan.seeds)}: {', '.join(map(str, plan.seeds))}")
+    if sweep.looks:
+        grid.add_row("looks", _looks(sweep.looks, len(plan.seeds)))
     done = f"{forecast.n_done} done, {forecast.n_missing} to run"
     grid.add_row("trials", f"{len(plan.trials)}: {done}")
     grid.add_row("metric", f"{metric_title(sweep.primary_metric)}, margin {_size(plan, sweep.margin)}")
@@ -160,6 +162,20 @@ def print_forecast(forecast: Forecast, console: Console) -> None:
     for title, text in _sights(forecast):
         grid.add_row(title, text)
     console.print(grid, highlight=False)
+
+
+def _looks(looks: Sequence[int], n_seeds: int) -> str:
+    """When results are looked at, and which of those looks these seeds reach."""
+    reached = sum(look <= n_seeds for look in looks)
+    declared = f"{listed([*map(str, looks)], at_most=len(looks))} seeds an arm"
+    if not reached:
+        return f"{declared}; these {n_seeds} reach none: nothing is judged before {looks[0]}"
+    beyond = n_seeds - looks[reached - 1]
+    which = f"look {reached} of {len(looks)}"
+    waiting = (
+        "" if not beyond else f", {count(beyond, 'seed')} beyond it {'is' if beyond == 1 else 'are'} not judged"
+    )
+    return f"{declared}; these {n_seeds} reach {which}{waiting}"
 
 
 def _time(forecast: Forecast) -> Text:

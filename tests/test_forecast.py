@@ -207,6 +207,22 @@ def test_a_lone_arm_is_compared_with_nothing():
     assert "can see" not in printed(foreseen(planned(n_arms=1, n_seeds=5)))
 
 
+@pytest.mark.parametrize(
+    ("n_seeds", "told"),
+    [
+        (2, "3, 5 and 10 seeds an arm; these 2 reach none: nothing is judged before 3"),
+        (5, "3, 5 and 10 seeds an arm; these 5 reach look 2 of 3"),
+        (7, "3, 5 and 10 seeds an arm; these 7 reach look 2 of 3, 2 seeds beyond it are not judged"),
+        (11, "3, 5 and 10 seeds an arm; these 11 reach look 3 of 3, 1 seed beyond it is not judged"),
+    ],
+)
+def test_declared_looks_are_told_with_the_one_that_the_seeds_reach(n_seeds, told):
+    the_plan = planned(n_arms=2, n_seeds=n_seeds)
+    looking = replace(the_plan, sweep=replace(the_plan.sweep, looks=(3, 5, 10)))
+    assert row(printed(foreseen(looking)), "looks") == told
+    assert "looks" not in printed(foreseen(the_plan))
+
+
 @pytest.mark.parametrize("width", [60, 80, 140])
 def test_the_forecast_fits_its_terminal(width):
     assert max(map(cell_len, printed(foreseen(usd_per_hour=2.0), width).splitlines())) <= width
