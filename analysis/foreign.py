@@ -1,6 +1,5 @@
 """Prediction files made elsewhere: an index CSV that names them, and Parquet or CSV tables of probabilities."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from analysis.lookahead import ahead
 from analysis.metrics import Floats
 from analysis.predictions import PredictionError, read_predictions
 from analysis.study import Question, SourceError, Strings, Study, Tested, assemble
@@ -39,7 +39,7 @@ def load_index(path: Path) -> Study:
         baseline="baseline" if "baseline" in arms else arms[0],
         arms={arm: {} for arm in arms},
     )
-    return assemble(question, _tested(entries), provenance={"index": path.name})
+    return assemble(question, ahead(_tested, entries), provenance={"index": path.name})
 
 
 def _read_index(path: Path) -> list[_Entry]:
@@ -65,9 +65,8 @@ def _read_index(path: Path) -> list[_Entry]:
     ]
 
 
-def _tested(entries: list[_Entry]) -> Iterator[Tested]:
-    for entry in entries:
-        yield _read_native(entry) if _is_native(entry.path) else _read_foreign(entry)
+def _tested(entry: _Entry) -> Tested:
+    return _read_native(entry) if _is_native(entry.path) else _read_foreign(entry)
 
 
 def _is_native(path: Path) -> bool:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from analysis.metrics import Floats, Metric, Outcome
+from analysis.metrics import Features, Floats, Metric, Outcome, one_hot
 
 Ints = NDArray[np.int64]
 
@@ -42,11 +42,15 @@ class Units:
         """G_s / (G_s - 1) of each unit's stratum, [G]: a sum of squares becomes an unbiased variance."""
         return (self.sizes / (self.sizes - 1))[self.stratum]
 
-    def totals(self, values: Floats) -> Floats:
-        """Sums [G, ...] over the images of each unit of values [N, ...]."""
-        n = len(self.of_image)
-        membership = sparse.csr_array((np.ones(n), (self.of_image, np.arange(n))), shape=(self.n_units, n))
-        return np.asarray(membership @ values)
+    @property
+    def masses(self) -> Features:
+        """Images of each class in each unit, [G, K]."""
+        return self.totals(one_hot(self.label, len(self.class_sizes), np.ones(len(self.label))))
+
+    def totals(self, features: Features) -> Features:
+        """Sums [G, P] over the images of each unit of features [N, P]."""
+        membership = one_hot(self.of_image, self.n_units, np.ones(len(self.of_image)))
+        return sparse.csr_array(membership.T @ features)
 
     def centred(self, values: Floats) -> Floats:
         """Unit values [G] minus the mean of their stratum."""
@@ -127,8 +131,9 @@ def _linearised(metric: Metric, outcome: Outcome, units: Units) -> Floats:
     """
     features = metric.features(outcome)
     slope = metric.gradient(features.sum(axis=0), units.class_sizes)
-    of_sums = features @ slope.sums
-    values = units.totals(of_sums + slope.masses[units.label])
+    of_sums: Floats = np.asarray(features @ slope.sums)
+    of_images = of_sums + slope.masses[units.label]
+    values = np.asarray(np.bincount(units.of_image, of_images), dtype=np.float64)
     if units.merged.any():
         values += _own_share(values, of_sums, units)
     return units.centred(values)
@@ -147,8 +152,7 @@ def _own_share(values: Floats, of_sums: Floats, units: Units) -> Floats:
 
 def _jackknifed(metric: Metric, outcome: Outcome, units: Units) -> Floats:
     """Influence of each unit from the score without it, [G]: its squares sum to the delete-one jackknife's."""
-    sums = units.totals(metric.features(outcome))
-    masses = units.totals(np.eye(len(units.class_sizes))[units.label])
+    sums, masses = units.totals(metric.features(outcome)).toarray(), units.masses.toarray()
     without = metric.value(sums.sum(axis=0) - sums, masses.sum(axis=0) - masses)
     n = units.n_units
     return units.centred(-without) * (n - 1) / n

@@ -8,12 +8,16 @@ bootstrap's replicate (`analysis.resampling`).
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 from typing_extensions import override
 
 Floats = NDArray[np.float64]
+Features: TypeAlias = "sparse.csr_array[np.float64, tuple[int, int]]"
+"""What images or units add to sums, [N, P]; sparse, for an image adds to one or two of them."""
 
 OVERALL = ("top1", "top3", "balanced_accuracy", "macro_f1", "ece", "nll")
 """Metrics that need no further name."""
@@ -31,9 +35,9 @@ class Outcome:
 
     label: NDArray[np.int64]
     """True class, [N]."""
-    predicted: NDArray[np.int64]
+    predicted: NDArray[np.int32]
     """Most probable class, [N]; the first of equals."""
-    rank: NDArray[np.int64]
+    rank: NDArray[np.int32]
     """Classes that stand before the true one, [N]; 0 is a hit. Of equals the first stands before."""
     confidence: Floats
     """Probability of the predicted class, [N]."""
@@ -49,18 +53,18 @@ class Outcome:
 
 def outcome(label: NDArray[np.integer], probabilities: NDArray[np.floating]) -> Outcome:
     """What a trial did, from true classes [N] and class probabilities [N, K] whose rows sum to one."""
-    true = label.astype(np.int64)
-    predicted = probabilities.argmax(axis=1)
-    of_true = np.take_along_axis(probabilities, true[:, None], axis=1)
+    true = np.asarray(label, dtype=np.int64)
+    images = np.arange(len(true))
+    predicted, of_true = probabilities.argmax(axis=1), probabilities[images, true]
     earlier = np.arange(probabilities.shape[1]) < true[:, None]
-    before = (probabilities > of_true) | ((probabilities == of_true) & earlier)
+    before = (probabilities > of_true[:, None]) | ((probabilities == of_true[:, None]) & earlier)
     floor = np.finfo(np.float64).eps
     return Outcome(
         label=true,
-        predicted=predicted.astype(np.int64),
-        rank=before.sum(axis=1),
-        confidence=probabilities.max(axis=1).astype(np.float64),
-        nll=-np.log(np.maximum(of_true[:, 0].astype(np.float64), floor)),
+        predicted=predicted.astype(np.int32),
+        rank=before.sum(axis=1, dtype=np.int32),
+        confidence=probabilities[images, predicted].astype(np.float64),
+        nll=-np.log(np.maximum(of_true.astype(np.float64), floor)),
         n_classes=probabilities.shape[1],
     )
 
@@ -83,7 +87,7 @@ class Metric(ABC):
     """The value is a weighted mean of one number an image, with class weights that do not move."""
 
     @abstractmethod
-    def features(self, outcome: Outcome) -> Floats:
+    def features(self, outcome: Outcome) -> Features:
         """What each image adds to the sums, [N, P]."""
 
     @abstractmethod
@@ -111,8 +115,8 @@ class _ClassMeans(Metric):
     linear: bool = True
 
     @override
-    def features(self, outcome: Outcome) -> Floats:
-        return _one_hot(outcome.label, outcome.n_classes, _QUANTITIES[self.quantity](outcome))
+    def features(self, outcome: Outcome) -> Features:
+        return one_hot(outcome.label, outcome.n_classes, _QUANTITIES[self.quantity](outcome))
 
     @override
     def value(self, sums: Floats, masses: Floats) -> Floats:
@@ -133,10 +137,10 @@ class _MacroF1(Metric):
     """Classes with images, [K]."""
 
     @override
-    def features(self, outcome: Outcome) -> Floats:
-        hits = _one_hot(outcome.label, outcome.n_classes, outcome.right)
-        predictions = _one_hot(outcome.predicted, outcome.n_classes, np.ones(len(outcome.label)))
-        return np.hstack([hits, predictions])
+    def features(self, outcome: Outcome) -> Features:
+        hits = one_hot(outcome.label, outcome.n_classes, outcome.right)
+        predictions = one_hot(outcome.predicted, outcome.n_classes, np.ones(len(outcome.label)))
+        return sparse.hstack([hits, predictions], format="csr")
 
     @override
     def value(self, sums: Floats, masses: Floats) -> Floats:
@@ -161,9 +165,9 @@ class _ExpectedCalibrationError(Metric):
     higher_is_better: bool = False
 
     @override
-    def features(self, outcome: Outcome) -> Floats:
-        bins = np.minimum((outcome.confidence * N_BINS).astype(np.int64), N_BINS - 1)
-        return _one_hot(bins, N_BINS, outcome.right - outcome.confidence)
+    def features(self, outcome: Outcome) -> Features:
+        bins = np.minimum((outcome.confidence * N_BINS).astype(np.int32), N_BINS - 1)
+        return one_hot(bins, N_BINS, outcome.right - outcome.confidence)
 
     @override
     def value(self, sums: Floats, masses: Floats) -> Floats:
@@ -246,11 +250,10 @@ def _only(wanted: str, classes: Sequence[str], sizes: Floats) -> Floats:
     return chosen
 
 
-def _one_hot(index: NDArray[np.int64], width: int, values: NDArray[np.generic]) -> Floats:
-    """`values` [N] in the columns `index` [N], [N, width], zero elsewhere."""
-    spread = np.zeros((len(index), width))
-    spread[np.arange(len(index)), index] = values
-    return spread
+def one_hot(index: NDArray[np.integer], width: int, values: NDArray[np.generic]) -> Features:
+    """`values` [N] in the columns `index` [N], [N, width]."""
+    n = len(index)
+    return sparse.csr_array((values.astype(np.float64), index, np.arange(n + 1)), shape=(n, width))
 
 
 def _ratio(above: NDArray[np.generic], below: Floats, *, empty: float = 0.0) -> Floats:

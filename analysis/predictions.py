@@ -73,7 +73,8 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
         "dermtune.trial_id": predictions.trial_id,
     }
     partial = path.with_name(f".{path.name}.{os.getpid()}")
-    pq.write_table(pa.table(columns).replace_schema_metadata(metadata), partial)
+    table = pa.table(columns).replace_schema_metadata(metadata)
+    pq.write_table(table, partial, use_dictionary=False)  # nothing repeats: a dictionary would add to the size
     partial.replace(path)
 
 
@@ -83,7 +84,8 @@ def read_predictions(path: Path) -> Predictions:
     Raises PredictionError, naming the file, where it is no such file or holds what cannot be judged.
     """
     try:
-        table = pq.read_table(path)
+        with pq.ParquetFile(path) as file:
+            table = file.read(use_threads=False)
     except (pa.ArrowInvalid, OSError) as error:
         raise PredictionError(f"{path}: must be a readable Parquet file: {error}") from None
     metadata = {k.decode(): v.decode() for k, v in (table.schema.metadata or {}).items()}
@@ -99,8 +101,8 @@ def read_predictions(path: Path) -> Predictions:
             split=metadata["dermtune.split"],
             trial_id=metadata["dermtune.trial_id"],
             classes=tuple(json.loads(metadata["dermtune.classes"])),
-            sample_id=np.asarray(table["sample_id"].to_pylist(), dtype=np.str_),
-            group_id=np.asarray(table["group_id"].to_pylist(), dtype=np.str_),
+            sample_id=table["sample_id"].to_numpy().astype(np.str_),
+            group_id=table["group_id"].to_numpy().astype(np.str_),
             label=table["label"].to_numpy().astype(np.int16),
             logits=_matrix(table, "logits"),
             logits_hflip=_matrix(table, "logits_hflip") if hflip else None,
@@ -151,9 +153,9 @@ def _check(p: Predictions) -> None:
         if p.logits_hflip.shape != (n, k):
             raise PredictionError(f"logits_hflip must be [{n}, {k}], got {list(p.logits_hflip.shape)}")
         _refuse_rows(_not_finite(p.logits_hflip), p.sample_id, "logits_hflip must be finite")
-    _, first, count = np.unique(p.sample_id, return_index=True, return_counts=True)
-    if (count > 1).any():
-        doubled: Sequence[str] = p.sample_id[first[count > 1]].tolist()
+    in_order = np.sort(p.sample_id)
+    doubled: Sequence[str] = np.unique(in_order[1:][in_order[1:] == in_order[:-1]]).tolist()
+    if doubled:
         raise PredictionError(f"sample_id must be unique, {len(doubled)} are doubled, the first {doubled[0]!r}")
 
 

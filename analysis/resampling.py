@@ -16,11 +16,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import sparse, stats
 from scipy.special import ndtr, ndtri
 
 from analysis.influence import Units
-from analysis.metrics import Floats, Metric, Outcome
+from analysis.metrics import Features, Floats, Metric, Outcome
 from analysis.records import Estimand
 from analysis.variance import Contrast
 
@@ -30,6 +30,8 @@ _LEAST_BEYOND = 30
 """Replicates beyond an interval's ends, at least."""
 _MOST_ROWS = 1024
 """Replicates in a block, where strata are small."""
+_ONE_THREAD = 2**19 - 1
+"""Multiplications in a matrix product that OpenBLAS does not yet share out among threads."""
 
 Singles = NDArray[np.float32]
 
@@ -94,7 +96,7 @@ def linear_image_deviations(influence: Floats, units: Units, draws: Draws) -> Fl
     columns = (influence * np.sqrt(units.inflation)).T.astype(np.float32)
     moved = np.empty((draws.n_resamples, len(influence)), dtype=np.float32)
     for rows, counts in image_counts(units, draws):
-        moved[rows] = counts @ columns
+        moved[rows] = _product(counts, columns)
     return np.ascontiguousarray(moved.T, dtype=np.float64)
 
 
@@ -106,8 +108,16 @@ def exact_image_deviations(
     The mean goes because a bootstrap adds its bias once more to a score that is not linear; the delta stays the
     centre.
     """
-    masses = units.totals(np.eye(len(units.class_sizes))[units.label])
-    return {arm: _centred(_exact_means(metric, of_arm, masses, units, draws)) for arm, of_arm in outcomes.items()}
+    masses, stretch = _stacked([units.masses]), np.sqrt(units.inflation).astype(np.float32)
+    sums = {arm: _stacked([units.totals(metric.features(run)) for run in runs]) for arm, runs in outcomes.items()}
+    means = {arm: np.empty(draws.n_resamples) for arm in outcomes}
+    for rows, counts in image_counts(units, draws):
+        weights = np.ascontiguousarray((1 + stretch * (counts - 1)).T)
+        of_masses = (masses @ weights).T.astype(np.float64)
+        for arm, runs in outcomes.items():
+            of_runs = (sums[arm] @ weights).reshape(len(runs), -1, len(counts)).swapaxes(1, 2)
+            means[arm][rows] = metric.value(of_runs.astype(np.float64), of_masses).mean(axis=0)
+    return {arm: of_arm - of_arm.mean() for arm, of_arm in means.items()}
 
 
 def image_counts(units: Units, draws: Draws) -> Iterator[tuple[slice, Singles]]:
@@ -126,38 +136,26 @@ def image_counts(units: Units, draws: Draws) -> Iterator[tuple[slice, Singles]]:
 def _multinomial(rng: np.random.Generator, n_rows: int, size: int) -> NDArray[np.int64]:
     """Counts of `size` draws from `size` equals, [rows, size]."""
     narrow = np.uint16 if size <= np.iinfo(np.uint16).max else np.int64
-    drawn = rng.integers(0, size, (n_rows, size), dtype=narrow).astype(np.int64)
-    drawn += size * np.arange(n_rows)[:, None]
+    drawn = rng.integers(0, size, (n_rows, size), dtype=narrow) + size * np.arange(n_rows)[:, None]
     return np.bincount(drawn.ravel(), minlength=n_rows * size).reshape(n_rows, size)
 
 
-def _exact_means(metric: Metric, outcomes: Sequence[Outcome], masses: Floats, units: Units, draws: Draws) -> Floats:
-    """The mean over runs of the score of each replicate, [B]."""
-    sums = [units.totals(metric.features(outcome)) for outcome in outcomes]
-    bounds = np.cumsum([masses.shape[1], *(s.shape[1] for s in sums)])
-    values = np.hstack([masses, *sums]) * np.sqrt(units.inflation)[:, None]
-    centre = (np.hstack([masses, *sums]) - values).sum(axis=0)
-    pieces = list(_filled_columns(values.astype(np.float32), units))
-    means = np.empty(draws.n_resamples)
-    for rows, counts in image_counts(units, draws):
-        weighted = np.tile(centre, (len(counts), 1))
-        for stratum, columns, filled in pieces:
-            weighted[:, columns] += counts[:, stratum] @ filled
-        of_masses, *of_runs = np.split(weighted, bounds[:-1], axis=1)
-        means[rows] = np.mean([metric.value(of_run, of_masses) for of_run in of_runs], axis=0)
-    return means
+def _product(counts: Singles, columns: Singles) -> Singles:
+    """The product [rows, M] of counts [rows, G] and columns [G, M], in pieces that one thread multiplies.
+
+    More threads would wait for the draws most of the time, and those of BLAS spin while they wait.
+    """
+    product = np.zeros((len(counts), columns.shape[1]), dtype=np.float32)
+    step = max(1, _ONE_THREAD // product.size)
+    for start in range(0, len(columns), step):
+        piece = slice(start, start + step)
+        product += counts[:, piece] @ columns[piece]
+    return product
 
 
-def _filled_columns(values: Singles, units: Units) -> Iterator[tuple[slice, NDArray[np.int64], Singles]]:
-    """Each stratum's units, the columns [P'] that are not all nought in it, and their values; few, as a rule."""
-    for stop, size in zip(np.cumsum(units.sizes).tolist(), units.sizes.tolist(), strict=True):
-        stratum = slice(stop - size, stop)
-        columns = np.flatnonzero(values[stratum].any(axis=0))
-        yield stratum, columns, np.ascontiguousarray(values[stratum][:, columns])
-
-
-def _centred(values: Floats) -> Floats:
-    return np.asarray(values - values.mean())
+def _stacked(sums: Sequence[Features]) -> "sparse.csr_array[np.float32, tuple[int, int]]":
+    """Sums [G, P] of each run, one below the other, [R P, G]."""
+    return sparse.csr_array(sparse.hstack(sums, dtype=np.float32).T)
 
 
 def _mean_squares(df: float, n: int) -> Floats:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from analysis.foreign import load_index
+from analysis.lookahead import ahead
 from analysis.predictions import PredictionError, Predictions, read_predictions
 from analysis.study import Question, SetAside, SourceError, Study, Tested, assemble
 
@@ -56,7 +57,7 @@ def _load_sweep(folder: Path) -> Study:
         raise SourceError(f"{path}: a trial's arm must be one of the arms, got {name!r}")
     manifests = [trial.manifest for trial in trials if isinstance(trial, _Trial)]
     return assemble(
-        question, map(_tested, trials), provenance=_provenance(manifests), problems=_mixtures(manifests)
+        question, ahead(_tested, trials), provenance=_provenance(manifests), problems=_mixtures(manifests)
     )
 
 

@@ -146,7 +146,8 @@ def assemble(
             _check_names(file.source, "a class", file.classes)
             reference = in_order
         aligned = _aligned(in_order, reference)
-        runs[file.arm][file.seed] = Run(seed=file.seed, outcome=outcome(aligned.label, aligned.probabilities))
+        seen = outcome(reference.label, aligned.probabilities)  # one array of labels serves all runs
+        runs[file.arm][file.seed] = Run(seed=file.seed, outcome=seen)
     n_runs = len(aside) + sum(map(len, runs.values()))
     lines = _set_aside(aside, n_runs)
     if reference is None:
@@ -186,12 +187,12 @@ def _check_names(source: str, what: str, names: Iterable[str]) -> None:
 
 
 def _sorted(file: Tested) -> Tested:
+    """The file with its images in ascending order."""
+    if (file.sample_id[:-1] < file.sample_id[1:]).all():
+        return file
     order = np.argsort(file.sample_id)
-    return Tested(
-        source=file.source,
-        arm=file.arm,
-        seed=file.seed,
-        classes=file.classes,
+    return replace(
+        file,
         sample_id=file.sample_id[order],
         group_id=file.group_id[order],
         label=file.label[order],
@@ -203,20 +204,17 @@ def _aligned(file: Tested, reference: Tested) -> Tested:
     """The file with its classes in the reference's order; refused where it is another test set."""
     _check_classes(file, reference)
     _check_images(file, reference)
-    place = [file.classes.index(name) for name in reference.classes]
-    label = np.argsort(place)[file.label]
-    _check_same(label, reference.label, "label", file, reference)
+    if file.classes != reference.classes:
+        place = [file.classes.index(name) for name in reference.classes]
+        file = replace(
+            file,
+            classes=reference.classes,
+            label=np.argsort(place)[file.label],
+            probabilities=file.probabilities[:, place],
+        )
+    _check_same(file.label, reference.label, "label", file, reference)
     _check_same(file.group_id, reference.group_id, "group_id", file, reference)
-    return Tested(
-        source=file.source,
-        arm=file.arm,
-        seed=file.seed,
-        classes=reference.classes,
-        sample_id=file.sample_id,
-        group_id=file.group_id,
-        label=label,
-        probabilities=file.probabilities[:, place],
-    )
+    return file
 
 
 def _check_classes(file: Tested, reference: Tested) -> None:

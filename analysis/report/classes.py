@@ -116,7 +116,7 @@ def _label(axes: Axes, arms: Sequence[str], names: Sequence[str]) -> None:
 def _draw(axes: Axes, row: int, column: int, cell: _Cell) -> None:
     colour = ACCENT if cell.strength >= 0 else WARM
     opacity = round(_STRONGEST * min(1.0, abs(cell.strength)), 3)
-    axes.add_patch(
+    axes.add_artist(
         Rectangle((column - 0.47, row - 0.46), 0.94, 0.92, facecolor=colour, alpha=opacity, edgecolor="none")
     )
     axes.text(column, row, cell.text, ha="center", va="center_baseline", fontsize=7.5, color=INK)
