@@ -1,56 +1,28 @@
 """Arms against a baseline: from a study to the report's record."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
-from scipy import stats
 
+from analysis.deltas import comparisons_of, noise_of
 from analysis.effects import effects_of
-from analysis.estimates import Design, Estimates, estimate
-from analysis.inference import Inference
-from analysis.influence import Measured, units_of
+from analysis.estimates import Design, Estimates, estimate, estimate_scores
+from analysis.influence import no_units, units_of
 from analysis.interim import at_look
 from analysis.looks import Look
-from analysis.noise import Term, correlation, sd_interval
-from analysis.records import Comparison, Estimand, GuardResult, Noise, Report
+from analysis.records import ArmSummary, Estimand, Report
 from analysis.resampling import Draws
+from analysis.scores import ScoreTable
 from analysis.study import Arm, SourceError, Study
-from analysis.summaries import mean_recalls, summarise
-from analysis.variance import Contrast, t_interval
-from analysis.verdicts import Evidence, judge
+from analysis.summaries import summarise, summarise_scores
 
 DEFAULT_RUN_SD = 0.006
 """Run-to-run standard deviation assumed of an arm with one run, as a fraction."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Delta:
-    """One metric of one arm against the baseline."""
-
-    estimates: Estimates
-    contrast: Contrast
-    inference: Inference
-
-    @property
-    def arm(self) -> Measured:
-        """The arm's runs."""
-        return self.estimates.runs[self.contrast.name]
-
-    @property
-    def baseline(self) -> Measured:
-        """The baseline's runs."""
-        return self.estimates.runs[self.estimates.design.baseline.name]
-
-    @property
-    def higher_is_better(self) -> bool:
-        """Whether more of the metric is better."""
-        return self.estimates.metric.higher_is_better
-
-
 def compare(
-    study: Study,
+    source: Study | ScoreTable,
     *,
     metric: str | None = None,
     margin: float | None = None,
@@ -63,7 +35,7 @@ def compare(
     """Every arm against the baseline on one metric, with a verdict each; the same input gives the same report.
 
     Args:
-        study: arms tested on the same images.
+        source: arms tested on the same images, or scores alone, whose intervals speak for `seeds`.
         metric: name of the metric; None takes the study's.
         margin: smallest difference that matters, as a fraction; None takes the study's.
         estimand: the population that the intervals speak for.
@@ -74,17 +46,21 @@ def compare(
 
     Raises MetricError for a metric that there is not, SourceError for a baseline that there is not.
     """
-    asked = study.question
+    table, whole = (source, source.study) if isinstance(source, ScoreTable) else (None, source)
+    asked = whole.question
     question = replace(
         asked,
         primary_metric=asked.primary_metric if metric is None else metric,
         margin=asked.margin if margin is None else margin,
         baseline=asked.baseline if baseline is None else baseline,
     )
-    looked = at_look(replace(study, question=question))
+    if table:
+        estimand = _of_scores(estimand)
+    looked = at_look(replace(whole, question=question))
     study, draws = looked.study, Draws(n_resamples=n_resamples, seed=seed)
     design = _design(study, estimand=estimand, run_sd=run_sd, draws=draws, look=looked.look)
-    estimates = estimate(design, list(dict.fromkeys([question.primary_metric, *question.guard_metrics])))
+    names = list(dict.fromkeys([question.primary_metric, *question.guard_metrics]))
+    estimates = estimate_scores(design, table, names) if table else estimate(design, names)
     primary = estimates[question.primary_metric]
     return Report(
         name=question.name,
@@ -99,9 +75,9 @@ def compare(
         run_sd=run_sd,
         n_resamples=design.draws.n_resamples,
         look=design.look,
-        arms=tuple(summarise(arm, primary.runs[arm.name].scores, study.classes) for arm in design.arms),
-        comparisons=_comparisons(design, estimates) if _judges(design) else (),
-        noise=_noise(primary),
+        arms=tuple(_summary(arm, primary, table) for arm in design.arms),
+        comparisons=comparisons_of(design, estimates) if _judges(design) else (),
+        noise=noise_of(primary),
         effects=effects_of(primary) if _judges(design) else (),
         problems=study.problems,
         provenance=study.provenance,
@@ -117,7 +93,7 @@ def _design(study: Study, *, estimand: Estimand, run_sd: float, draws: Draws, lo
     _require(draws.n_resamples >= 100, "resamples", "be at least 100", draws.n_resamples)
     _require(draws.n_resamples <= 1_000_000, "resamples", "be at most 1,000,000", draws.n_resamples)
     n_groups = len(np.unique(study.group_id))
-    _require(n_groups > 1, "the test set", "have at least two groups of images to draw from", n_groups)
+    _require(n_groups != 1, "the test set", "have at least two groups of images to draw from", n_groups)
     names = [arm.name for arm in study.arms]
     _require(
         study.question.baseline in names,
@@ -127,7 +103,7 @@ def _design(study: Study, *, estimand: Estimand, run_sd: float, draws: Draws, lo
     )
     return Design(
         study=study,
-        units=units_of(study.label, study.group_id, len(study.classes)),
+        units=units_of(study.label, study.group_id, len(study.classes)) if n_groups else no_units(),
         estimand=estimand,
         run_sd=run_sd,
         draws=draws.beyond(look.alpha) if look and look.judges else draws,
@@ -137,146 +113,22 @@ def _design(study: Study, *, estimand: Estimand, run_sd: float, draws: Draws, lo
     )
 
 
+def _of_scores(estimand: Estimand) -> Estimand:
+    """What scores alone can speak for."""
+    _require(estimand != "images", "estimand", "be seeds where scores alone are known", estimand)
+    return "seeds"
+
+
+def _summary(arm: Arm, primary: Estimates, table: ScoreTable | None) -> ArmSummary:
+    values = primary.runs[arm.name].scores
+    if table:
+        return summarise_scores(arm, table.scores[arm.name], values)
+    return summarise(arm, values, primary.design.study.classes)
+
+
 def _judges(design: Design) -> bool:
     """Whether arms are compared at all: not before the first declared look."""
     return design.look is None or design.look.judges
-
-
-def _noise(estimates: Estimates) -> Noise | None:
-    noise, others = estimates.noise, estimates.design.others
-    if noise.within is None:
-        return None
-    low, high = sd_interval(noise.within)
-    unlike = tuple(arm.name for arm in others if any(part.own for part in estimates.seed_parts(arm.name)))
-    return Noise(
-        sd=math.sqrt(noise.within.variance),
-        df=noise.within.df,
-        ci_low=low,
-        ci_high=high,
-        alike_p=noise.alike,
-        pooled=not unlike,
-        unlike=unlike,
-        seed_correlation=noise.seed_correlation,
-        paired=noise.pairs,
-    )
-
-
-def _comparisons(design: Design, estimates: Mapping[str, Estimates]) -> tuple[Comparison, ...]:
-    """Each other arm against the baseline, in the study's order."""
-    primary, *guards = ([*_deltas(of_metric)] for of_metric in estimates.values())
-    return tuple(
-        _comparison(design, arm, primary[i], [_guard(design, of_guard[i]) for of_guard in guards])
-        for i, arm in enumerate(design.others)
-    )
-
-
-def _deltas(estimates: Estimates) -> list[_Delta]:
-    """The metric of each other arm against the baseline, inferred as one family."""
-    contrasts = [estimates.delta(arm.name) for arm in estimates.design.others]
-    return [
-        _Delta(estimates=estimates, contrast=c, inference=inference)
-        for c, inference in zip(contrasts, estimates.infer(contrasts), strict=True)
-    ]
-
-
-def _comparison(design: Design, arm: Arm, delta: _Delta, guards: list[GuardResult]) -> Comparison:
-    c, inference, total = delta.contrast, delta.inference, delta.contrast.total(design.estimand)
-    closed = t_interval(c.delta, total, design.level)
-    judgement = judge(
-        Evidence(
-            metric=delta.estimates.name,
-            higher_is_better=delta.higher_is_better,
-            delta=c.delta,
-            interval=inference.simultaneous,
-            interval_90=inference.narrow,
-            margin=design.study.question.margin,
-            guards=guards,
-            contrast=c,
-            estimand=design.estimand,
-            level=design.level,
-            widening=inference.widening,
-        )
-    )
-    paired = delta.arm.seeds == delta.baseline.seeds
-    return Comparison(
-        arm=c.name,
-        baseline=design.baseline.name,
-        metric=delta.estimates.name,
-        seeds=tuple(sorted({*delta.arm.seeds, *delta.baseline.seeds})),
-        delta=c.delta,
-        se=math.sqrt(total.variance),
-        df=total.df,
-        v_seed=c.seed.variance,
-        v_img=c.img.variance,
-        v_res=c.res.variance,
-        ci_low=inference.alone.low,
-        ci_high=inference.alone.high,
-        ci_low_closed=closed.low,
-        ci_high_closed=closed.high,
-        ci_low_simultaneous=inference.simultaneous.low,
-        ci_high_simultaneous=inference.simultaneous.high,
-        p_value=inference.p_value,
-        p_adjusted=inference.p_adjusted,
-        p_holm=inference.p_holm,
-        seed_correlation=correlation(delta.arm, delta.baseline),
-        probability_better=_probability_better(delta, design.estimand),
-        misled_rate=_misled_rate(delta),
-        verdict=judgement.verdict,
-        label=judgement.label,
-        reason=judgement.reason,
-        seeds_needed=judgement.seeds_needed,
-        seed_deltas=tuple(map(float, delta.arm.scores - delta.baseline.scores)) if paired else (),
-        guards=tuple(guards),
-        class_deltas=_class_deltas(arm, design),
-        notes=(*c.notes, *_doubts(c, total)),
-    )
-
-
-def _doubts(c: Contrast, total: Term) -> tuple[str, ...]:
-    """A delta that never varied looks certain and is not: the test set is too small to show how it would."""
-    if c.delta and total.variance == 0:
-        return ("seeds and images show no variance at all: the interval has no width, read it as unknown",)
-    return ()
-
-
-def _guard(design: Design, delta: _Delta) -> GuardResult:
-    """Whether the guard metric's interval excludes a loss of the margin."""
-    interval, margin = delta.inference.alone, design.study.question.margin
-    return GuardResult(
-        metric=delta.estimates.name,
-        delta=delta.contrast.delta,
-        ci_low=interval.low,
-        ci_high=interval.high,
-        margin=margin,
-        non_inferior=interval.low > -margin if delta.higher_is_better else interval.high < margin,
-    )
-
-
-def _probability_better(delta: _Delta, estimand: Estimand) -> float:
-    """P(arm > baseline) for a new seed of each, t-distributed around the delta; one half where nothing differs.
-
-    For `images` the checkpoints are these, and only the delta's own uncertainty remains.
-    """
-    c, total = delta.contrast, delta.contrast.total(estimand)
-    spread = math.sqrt(total.variance + (0 if estimand == "images" else c.seed_of_one))
-    gain = c.delta if delta.higher_is_better else -c.delta
-    if spread == 0:
-        return 0.5 + 0.5 * float(np.sign(gain))
-    return float(stats.t.cdf(gain / spread, total.df))
-
-
-def _misled_rate(delta: _Delta) -> float | None:
-    """Share of single-run comparisons whose sign is not the delta's: by seed where paired, else of all pairs."""
-    if max(len(delta.arm.seeds), len(delta.baseline.seeds)) == 1:
-        return None
-    paired = delta.arm.seeds == delta.baseline.seeds
-    baseline = delta.baseline.scores if paired else delta.baseline.scores[:, None]
-    return float(((delta.arm.scores - baseline) * delta.contrast.delta < 0).mean())
-
-
-def _class_deltas(arm: Arm, design: Design) -> Mapping[str, float]:
-    moved = mean_recalls(arm) - mean_recalls(design.baseline)
-    return {name: float(d) for name, d in zip(design.study.classes, moved, strict=True) if not np.isnan(d)}
 
 
 def _require(holds: bool, name: str, must: str, got: object) -> None:

@@ -23,7 +23,7 @@ from analysis.inference import Inference
 from analysis.records import Effect, Together
 from analysis.variance import Contrast
 from analysis.verdicts import Evidence, noise_doubts
-from analysis.words import count, level_title, level_words, listed, unit_of
+from analysis.words import count, higher_is_better, level_title, level_words, listed, unit_of
 
 Levels = Mapping[str, Any]
 
@@ -97,7 +97,7 @@ class _Found:
         design = self.estimates.design
         return Evidence(
             metric=self.estimates.name,
-            higher_is_better=self.estimates.metric.higher_is_better,
+            higher_is_better=higher_is_better(self.estimates.name),
             delta=self.contrast.delta,
             interval=self.inference.simultaneous,
             interval_90=self.inference.narrow,

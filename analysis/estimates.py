@@ -18,6 +18,7 @@ from analysis.resampling import (
     linear_image_deviations,
     widened,
 )
+from analysis.scores import ScoreTable
 from analysis.study import Arm, Study
 from analysis.variance import Contrast, contrast
 
@@ -53,7 +54,6 @@ class Estimates:
     """One metric of every arm, with all that an interval of any contrast of them needs."""
 
     name: str
-    metric: Metric
     noise: SeedNoise
     design: Design
     of_images: Mapping[str, Floats]
@@ -93,7 +93,7 @@ def estimate(design: Design, names: Sequence[str]) -> dict[str, Estimates]:
 
     Raises MetricError for a metric that there is not.
     """
-    metrics = {name: study_metric(design.study, name) for name in names}
+    metrics = {name: _study_metric(design.study, name) for name in names}
     noises = {name: _noise(design, metric) for name, metric in metrics.items()}
     linear = [(name, arm.name) for name in metrics if metrics[name].linear for arm in design.arms]
     moved = _linearly(design, [noises[name].runs[arm] for name, arm in linear])
@@ -101,7 +101,6 @@ def estimate(design: Design, names: Sequence[str]) -> dict[str, Estimates]:
     return {
         name: Estimates(
             name=name,
-            metric=metric,
             noise=noises[name],
             design=design,
             of_images={arm.name: by_arm[name, arm.name] for arm in design.arms}
@@ -112,7 +111,20 @@ def estimate(design: Design, names: Sequence[str]) -> dict[str, Estimates]:
     }
 
 
-def study_metric(study: Study, name: str) -> Metric:
+def estimate_scores(design: Design, table: ScoreTable, names: Sequence[str]) -> dict[str, Estimates]:
+    """The same of scores alone, of which no image is known: for the estimand `seeds`. Raises MetricError."""
+    return {
+        name: Estimates(
+            name=name,
+            noise=seed_noise([table.measured(arm.name, name) for arm in design.arms], run_sd=design.run_sd),
+            design=design,
+            of_images={},
+        )
+        for name in names
+    }
+
+
+def _study_metric(study: Study, name: str) -> Metric:
     """The metric of that name on the study's test set. Raises MetricError."""
     return metric_named(name, classes=study.classes, sizes=class_sizes(study.arms[0].runs[0].outcome))
 

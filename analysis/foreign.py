@@ -1,5 +1,6 @@
 """Prediction files made elsewhere: an index CSV that names them, and Parquet or CSV tables of probabilities."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,14 +37,28 @@ def load_index(path: Path) -> Study:
     question = Question(
         name=path.stem,
         sentence="",
-        baseline="baseline" if "baseline" in arms else arms[0],
+        baseline=best_baseline(arms),
         arms={arm: {} for arm in arms},
     )
     return assemble(question, ahead(_tested, entries), provenance={"index": path.name})
 
 
+def best_baseline(arms: Sequence[str]) -> str:
+    """The arm of that name, else the first."""
+    return "baseline" if "baseline" in arms else arms[0]
+
+
+def run_columns(table: pd.DataFrame, path: Path) -> list[tuple[str, int]]:
+    """Arm and seed of each row, each pair once. Raises SourceError."""
+    refuse_rows(~table["seed"].str.fullmatch(r"\d+").to_numpy(), path, "seed must be a whole number", table["seed"])
+    refuse_rows((table["arm"] == "").to_numpy(), path, "arm must have a name", table["arm"])
+    doubled = table.duplicated(["arm", "seed"]).to_numpy()
+    refuse_rows(doubled, path, "arm and seed must be unique", table["arm"] + " · seed " + table["seed"])
+    return [(arm, int(seed)) for arm, seed in zip(table["arm"], table["seed"], strict=True)]
+
+
 def _read_index(path: Path) -> list[_Entry]:
-    table = _read_csv(path)
+    table = read_csv(path)
     missing = [column for column in INDEX_COLUMNS if column not in table.columns]
     if missing:
         raise SourceError(
@@ -52,17 +67,11 @@ def _read_index(path: Path) -> list[_Entry]:
         )
     if table.empty:
         raise SourceError(f"{path}: an index must name at least one file, got none")
-    _refuse(~table["seed"].str.fullmatch(r"\d+").to_numpy(), path, "seed must be a whole number", table["seed"])
-    _refuse((table["arm"] == "").to_numpy(), path, "arm must have a name", table["arm"])
-    doubled = table.duplicated(["arm", "seed"]).to_numpy()
-    _refuse(doubled, path, "arm and seed must be unique", table["arm"] + " · seed " + table["seed"])
+    runs = run_columns(table, path)
     files = [path.parent / name for name in table["path"]]
     absent = np.asarray([not file.is_file() for file in files])
-    _refuse(absent, path, "path must name a file", table["path"])
-    return [
-        _Entry(arm=arm, seed=int(seed), path=file)
-        for arm, seed, file in zip(table["arm"], table["seed"], files, strict=True)
-    ]
+    refuse_rows(absent, path, "path must name a file", table["path"])
+    return [_Entry(arm=arm, seed=seed, path=file) for (arm, seed), file in zip(runs, files, strict=True)]
 
 
 def _tested(entry: _Entry) -> Tested:
@@ -99,7 +108,7 @@ def _read_native(entry: _Entry) -> Tested:
 
 def _read_foreign(entry: _Entry) -> Tested:
     path = entry.path
-    table = _read_csv(path) if path.suffix.lower() == ".csv" else _read_parquet(path)
+    table = read_csv(path) if path.suffix.lower() == ".csv" else _read_parquet(path)
     for column in ("sample_id", "label"):
         if column not in table.columns:
             raise SourceError(
@@ -108,7 +117,7 @@ def _read_foreign(entry: _Entry) -> Tested:
     if table.empty:
         raise SourceError(f"{path}: must have at least one image, got none")
     sample_id = _strings(table, "sample_id", path)
-    _refuse(pd.Series(sample_id).duplicated().to_numpy(), path, "sample_id must be unique", sample_id)
+    refuse_rows(pd.Series(sample_id).duplicated().to_numpy(), path, "sample_id must be unique", sample_id)
     classes, probabilities = _probabilities(table, path)
     return Tested(
         source=str(path),
@@ -124,7 +133,7 @@ def _read_foreign(entry: _Entry) -> Tested:
 
 def _labels(names: Strings, classes: tuple[str, ...], path: Path) -> NDArray[np.int64]:
     unknown = ~np.isin(names, classes)
-    _refuse(unknown, path, f"label must be a class ({', '.join(classes)})", names)
+    refuse_rows(unknown, path, f"label must be a class ({', '.join(classes)})", names)
     number = {name: k for k, name in enumerate(classes)}
     return np.asarray([number[name] for name in names.tolist()], dtype=np.int64)
 
@@ -144,18 +153,18 @@ def _probabilities(table: pd.DataFrame, path: Path) -> tuple[tuple[str, ...], Fl
         raise SourceError(f"{path}: must have at least two classes, got {names[0]}")
     values = table[names].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=np.float64)
     samples = table["sample_id"]
-    _refuse(~np.isfinite(values).all(axis=1), path, f"{kind}<class> must be finite numbers", samples)
+    refuse_rows(~np.isfinite(values).all(axis=1), path, f"{kind}<class> must be finite numbers", samples)
     if kind == "logit_":
         values = np.exp(values - values.max(axis=1, keepdims=True))
     else:
-        _refuse((values < 0).any(axis=1), path, "probabilities must be >= 0", samples)
+        refuse_rows((values < 0).any(axis=1), path, "probabilities must be >= 0", samples)
         off = np.abs(values.sum(axis=1) - 1) > SUM_TOLERANCE
-        _refuse(off, path, f"probabilities must sum to 1 within {SUM_TOLERANCE:g}", samples)
+        refuse_rows(off, path, f"probabilities must sum to 1 within {SUM_TOLERANCE:g}", samples)
     return tuple(name.removeprefix(kind) for name in names), values / values.sum(axis=1, keepdims=True)
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
-    """The CSV, all text: a class or an image may be called NA."""
+def read_csv(path: Path) -> pd.DataFrame:
+    """The CSV, all text: a class or an image may be called NA. Raises SourceError."""
     try:
         return pd.read_csv(path, dtype=str, keep_default_na=False)
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
@@ -173,12 +182,12 @@ def _read_parquet(path: Path) -> pd.DataFrame:
 def _strings(table: pd.DataFrame, column: str, path: Path) -> Strings:
     values = table[column]
     empty = (values.isna() | (values.astype(str) == "")).to_numpy()
-    _refuse(empty, path, f"{column} must not be empty", table["sample_id"])
+    refuse_rows(empty, path, f"{column} must not be empty", table["sample_id"])
     return values.astype(str).to_numpy(dtype=np.str_)
 
 
-def _refuse(bad: NDArray[np.bool_], path: Path, must: str, shown: "pd.Series[str] | Strings") -> None:
-    """Refuse the file where any row is bad; rows are counted from 1, a CSV's header apart."""
+def refuse_rows(bad: NDArray[np.bool_], path: Path, must: str, shown: "pd.Series[str] | Strings") -> None:
+    """Raise SourceError where any row is bad; rows are counted from 1, a CSV's header apart."""
     if bad.any():
         row = int(np.argmax(bad))
         first = f"row {row + 1} ({str(np.asarray(shown)[row])!r})"

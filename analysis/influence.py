@@ -111,6 +111,20 @@ def units_of(label: Ints, group: NDArray[np.str_], n_classes: int) -> Units:
     )
 
 
+def no_units() -> Units:
+    """The units of runs of which no image is known."""
+    none = np.empty(0, dtype=np.int64)
+    return Units(
+        of_image=none,
+        stratum=none,
+        sizes=none,
+        label=none,
+        class_sizes=np.empty(0),
+        merged=np.empty(0, dtype=np.bool_),
+        whole=False,
+    )
+
+
 def measure(metric: Metric, arm: str, outcomes: Sequence[tuple[int, Outcome]], units: Units) -> Measured:
     """The metric of each seed of an arm, with its units' influence; `outcomes` are (seed, outcome)."""
     influence = _jackknifed if units.whole else _linearised

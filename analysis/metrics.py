@@ -159,6 +159,29 @@ class _MacroF1(Metric):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _OverPrediction(Metric):
+    """Images predicted as a class over images of it; less is better: it asks whether the class swallows others."""
+
+    chosen: Floats
+    """One for the class, zero for all others, [K]."""
+    higher_is_better: bool = False
+
+    @override
+    def features(self, outcome: Outcome) -> Features:
+        said = self.chosen[outcome.predicted]
+        return one_hot(np.zeros(len(said), dtype=np.int32), 1, said)
+
+    @override
+    def value(self, sums: Floats, masses: Floats) -> Floats:
+        return np.asarray(_ratio(sums[..., 0], masses @ self.chosen))
+
+    @override
+    def gradient(self, sums: Floats, masses: Floats) -> Gradient:
+        size = float(masses @ self.chosen)
+        return Gradient(sums=np.array([1 / size]), masses=-self.chosen * sums[0] / size**2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _ExpectedCalibrationError(Metric):
     """sum_b |sum_{j in b} (right - confidence)| / N over confidence bins [b/15, (b+1)/15), the last one closed."""
 
@@ -190,11 +213,16 @@ _QUANTITIES = {
 def metric_named(name: str, *, classes: Sequence[str], sizes: Floats) -> Metric:
     """The metric, for a test set of `sizes` [K] images a class.
 
-    `balanced_accuracy` is the mean recall of the classes that have images, `recall:<class>` one of them.
+    `balanced_accuracy` is the mean recall of the classes that have images, `recall:<class>` one of them;
+    `over_prediction:<class>` is how often a class is predicted over how often it occurs.
     Raises MetricError for any other name and for a class without images.
     """
-    if name.startswith("recall:"):
-        return _ClassMeans(quantity="top1", class_weight=_only(name.removeprefix("recall:"), classes, sizes))
+    kind, _, of_class = name.partition(":")
+    match kind:
+        case "recall" if of_class:
+            return _ClassMeans(quantity="top1", class_weight=_only(kind, of_class, classes, sizes))
+        case "over_prediction" if of_class:
+            return _OverPrediction(chosen=_only(kind, of_class, classes, sizes))
     present = sizes > 0
     by_image = sizes / sizes.sum()
     match name:
@@ -208,7 +236,9 @@ def metric_named(name: str, *, classes: Sequence[str], sizes: Floats) -> Metric:
             return _MacroF1(present=present)
         case "ece":
             return _ExpectedCalibrationError()
-    raise MetricError(f"metric must be one of {', '.join(OVERALL)} or recall:<class>, got {name!r}")
+    raise MetricError(
+        f"metric must be one of {', '.join(OVERALL)}, recall:<class> or over_prediction:<class>, got {name!r}"
+    )
 
 
 def overall_scores(label: NDArray[np.integer], probabilities: NDArray[np.floating]) -> Mapping[str, float]:
@@ -238,15 +268,15 @@ def over_predictions(outcome: Outcome) -> Floats:
     return _ratio(np.bincount(outcome.predicted, minlength=outcome.n_classes), class_sizes(outcome), empty=np.nan)
 
 
-def _only(wanted: str, classes: Sequence[str], sizes: Floats) -> Floats:
+def _only(metric: str, wanted: str, classes: Sequence[str], sizes: Floats) -> Floats:
     """One for the class, zero for all others, [K]."""
     if wanted not in classes:
         raise MetricError(
-            f"recall must be of a class of the data, got {wanted!r}; the classes are {', '.join(classes)}"
+            f"{metric} must be of a class of the data, got {wanted!r}; the classes are {', '.join(classes)}"
         )
     chosen = np.asarray([name == wanted for name in classes], dtype=np.float64)
     if not sizes @ chosen:
-        raise MetricError(f"recall must be of a class with test images, {wanted!r} has none")
+        raise MetricError(f"{metric} must be of a class with test images, {wanted!r} has none")
     return chosen
 
 

@@ -130,8 +130,9 @@ class SeedNoise:
         return self.within is not None and _exceeds(own, self.within, alpha)
 
     def _agree(self, coefficients: Mapping[str, float]) -> bool:
-        """Whether every image got the same from all these arms, in every run."""
-        return not np.sum([c * self.runs[arm].influence for arm, c in coefficients.items()], axis=0).any()
+        """Whether every image got the same from all these arms, in every run; unknown where there are no images."""
+        moved = np.sum([c * self.runs[arm].influence for arm, c in coefficients.items()], axis=0)
+        return bool(moved.size and not moved.any())
 
     def _partly_paired(self, coefficients: Mapping[str, float]) -> tuple[SeedPart, ...]:
         """Each arm's part around its seeds, and of each seed that arms do not share alike what it does to all arms.

@@ -229,6 +229,7 @@ class Report:
     estimand: Estimand
     baseline: str
     n_images: int
+    """Test images; 0 where scores alone are known."""
     n_groups: int
     class_names: tuple[str, ...]
     run_sd: float

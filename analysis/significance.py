@@ -15,7 +15,7 @@ from analysis.interim import no_look_yet
 from analysis.metrics import MetricError
 from analysis.records import Estimand, Report, Verdict
 from analysis.report import figures_of, print_report, render_html, render_json, render_markdown, write_text
-from analysis.sources import load_study
+from analysis.sources import load
 from analysis.study import SourceError
 
 PROG = "dermtune-significance"
@@ -26,7 +26,8 @@ each with its reason and, where it is undecided, the seeds that would decide it.
 
 PATH is a sweep's folder (runs/focal_ls-laptop), or a CSV with the columns
 arm, seed, path that names prediction files made elsewhere; their format is
-in docs/predictions-format.md.
+in docs/predictions-format.md. Where only scores are left, a CSV with arm, seed
+and a column a metric is judged as far as it goes.
 """
 
 EPILOG = r"""
@@ -46,6 +47,7 @@ examples:
   python -m analysis.significance runs/focal_ls-laptop
   python -m analysis.significance runs/focal_ls-laptop --metric recall:eczema
   python -m analysis.significance old_runs.csv --baseline v1 --run-sd 0.006
+  python -m analysis.significance scores.csv
   python -m analysis.significance runs/focal_ls-laptop \
       --require focal_gamma=2:keep
 
@@ -66,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     asked = _parser().parse_args(argv)
     try:
         report = compare(
-            load_study(asked.path),
+            load(asked.path),
             metric=asked.metric,
             margin=asked.margin,
             estimand=asked.estimand,
@@ -116,12 +118,17 @@ def _write(report: Report, asked: argparse.Namespace) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog=PROG, description=DESCRIPTION, epilog=EPILOG)
     add = parser.add_argument
-    add("path", type=Path, metavar="PATH", help="a sweep's folder, or a CSV index of prediction files")
+    add(
+        "path",
+        type=Path,
+        metavar="PATH",
+        help="a sweep's folder, a CSV index of prediction files, or a CSV of scores",
+    )
     add("--baseline", metavar="ARM", help="default: the sweep's; of an index the arm `baseline`, or the first")
     add(
         "--metric", metavar="NAME",
-        help="balanced_accuracy, top1, top3, macro_f1, recall:<class>, ece or nll; default: the sweep's, or "
-        "balanced_accuracy",
+        help="balanced_accuracy, top1, top3, macro_f1, recall:<class>, over_prediction:<class>, ece or nll; "
+        "default: the sweep's, or balanced_accuracy",
     )  # fmt: skip
     add(
         "--margin",

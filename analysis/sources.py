@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from analysis.foreign import load_index
+from analysis.foreign import load_index, read_csv
 from analysis.lookahead import ahead
 from analysis.predictions import PredictionError, Predictions, read_predictions
+from analysis.scores import ScoreTable, load_scores
 from analysis.study import Question, SetAside, SourceError, Study, Tested, assemble
 
 FORMAT = 1
@@ -27,6 +28,15 @@ class _Trial:
     trial_id: str
     predictions: Path
     manifest: Mapping[str, Any]
+
+
+def load(path: Path) -> Study | ScoreTable:
+    """The study at PATH, or the scores in a CSV with columns arm, seed and one a metric. Raises SourceError."""
+    if path.is_file() and path.suffix.lower() == ".csv":
+        columns = read_csv(path).columns
+        if "path" not in columns and len({"arm", "seed"} & {*columns}) == 2 and len(columns) > 2:
+            return load_scores(path)
+    return load_study(path)
 
 
 def load_study(path: Path) -> Study:

@@ -74,7 +74,7 @@ class Arm:
     levers: Mapping[str, Any]
     """Lever values; empty for foreign files."""
     runs: tuple[Run, ...]
-    """In the order of their seeds; at least one."""
+    """In the order of their seeds; none where scores alone are known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +133,7 @@ def assemble(
     set aside becomes a line of the problems. Raises SourceError where files differ in images, labels, groups or
     classes, where there is none, or where a name cannot be printed in a line.
     """
-    _check_names(question.name, "an arm", question.arms)
+    check_names(question.name, "an arm", question.arms)
     reference: Tested | None = None
     runs: dict[str, dict[int, Run]] = {name: {} for name in question.arms}
     aside: list[SetAside] = []
@@ -143,7 +143,7 @@ def assemble(
             continue
         in_order = _sorted(file)
         if reference is None:
-            _check_names(file.source, "a class", file.classes)
+            check_names(file.source, "a class", file.classes)
             reference = in_order
         aligned = _aligned(in_order, reference)
         seen = outcome(reference.label, aligned.probabilities)  # one array of labels serves all runs
@@ -165,7 +165,13 @@ def assemble(
         label=reference.label,
         arms=arms,
         set_aside=tuple(aside),
-        problems=(*problems, *lines, *_without_runs(runs), *_unequal_seeds(arms), *_empty_classes(reference)),
+        problems=(
+            *problems,
+            *lines,
+            *_without_runs(runs),
+            *unequal_seeds(_seeds(arms)),
+            *_empty_classes(reference),
+        ),
         provenance=provenance,
     )
 
@@ -174,14 +180,15 @@ def on_seeds(study: Study, seeds: Collection[int]) -> Study:
     """The study with the runs of these seeds alone; an arm that has none of them is left out, and that is said."""
     kept = [replace(arm, runs=tuple(run for run in arm.runs if run.seed in seeds)) for arm in study.arms]
     arms = tuple(arm for arm in kept if arm.runs)
-    told = [line for line in study.problems if line not in _unequal_seeds(study.arms)]
+    told = [line for line in study.problems if line not in unequal_seeds(_seeds(study.arms))]
     without = [
         f"arm {arm.name} has no finished run with these seeds and is left out" for arm in kept if not arm.runs
     ]
-    return replace(study, arms=arms, problems=(*told, *without, *_unequal_seeds(arms)))
+    return replace(study, arms=arms, problems=(*told, *without, *unequal_seeds(_seeds(arms))))
 
 
-def _check_names(source: str, what: str, names: Iterable[str]) -> None:
+def check_names(source: str, what: str, names: Iterable[str]) -> None:
+    """Raise SourceError for a name that would break a line or steer a terminal."""
     for name in filter(_CONTROL.search, names):
         raise SourceError(f"{source}: {what}'s name must be one line without control characters, got {name!r}")
 
@@ -263,9 +270,8 @@ def _without_runs(runs: Mapping[str, Mapping[int, Run]]) -> list[str]:
     return [f"arm {name} has no finished run and is left out" for name, of_arm in runs.items() if not of_arm]
 
 
-def _unequal_seeds(arms: Sequence[Arm]) -> list[str]:
-    """One line where arms do not share one list of seeds."""
-    seeds = {arm.name: {run.seed for run in arm.runs} for arm in arms}
+def unequal_seeds(seeds: Mapping[str, set[int]]) -> list[str]:
+    """One line where the arms do not share one list of seeds."""
     union = set().union(*seeds.values())
     lacks = [
         f"{name} lacks {', '.join(map(str, sorted(union - of_arm)))}"
@@ -273,6 +279,10 @@ def _unequal_seeds(arms: Sequence[Arm]) -> list[str]:
         if union - of_arm
     ]
     return [f"the arms' seeds differ: {'; '.join(lacks)}"] if lacks else []
+
+
+def _seeds(arms: Sequence[Arm]) -> dict[str, set[int]]:
+    return {arm.name: {run.seed for run in arm.runs} for arm in arms}
 
 
 def _empty_classes(reference: Tested) -> list[str]:

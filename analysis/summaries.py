@@ -1,6 +1,6 @@
 """Each arm by itself: means over its seeds, and its classes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -15,15 +15,34 @@ def summarise(arm: Arm, values: Floats, classes: Sequence[str]) -> ArmSummary:
     Classes without images are left out.
     """
     of_runs = [scores(run.outcome) for run in arm.runs]
+    means = {name: float(np.mean([of_run[name] for of_run in of_runs])) for name in of_runs[0]}
+    return _summary(arm, tuple(run.seed for run in arm.runs), values, means, _class_scores(arm, classes))
+
+
+def summarise_scores(arm: Arm, runs: Mapping[int, Mapping[str, float]], values: Floats) -> ArmSummary:
+    """The same of scores alone, by seed and metric: nothing is known of classes."""
+    first = next(iter(runs.values()))
+    return _summary(
+        arm, tuple(runs), values, {name: float(np.mean([run[name] for run in runs.values()])) for name in first}, ()
+    )
+
+
+def _summary(
+    arm: Arm,
+    seeds: tuple[int, ...],
+    values: Floats,
+    scores: Mapping[str, float],
+    classes: tuple[ClassScore, ...],
+) -> ArmSummary:
     return ArmSummary(
         arm=arm.name,
         levers=arm.levers,
-        seeds=tuple(run.seed for run in arm.runs),
+        seeds=seeds,
         mean=float(values.mean()),
         sd=float(values.std(ddof=1)) if len(values) > 1 else None,
         seed_scores=tuple(map(float, values)),
-        scores={name: float(np.mean([of_run[name] for of_run in of_runs])) for name in of_runs[0]},
-        classes=_class_scores(arm, classes),
+        scores=scores,
+        classes=classes,
     )
 
 

@@ -211,6 +211,6 @@ def _notes(
         notes.append(f"one run of {' and of '.join(single)}: {assumed}")
     if any(run.seeds != runs[0].seeds for run in runs):
         notes.append("the arms' seeds differ: images are paired, seeds as far as the arms share them")
-    if not influence.any() and len({float(run.scores.mean()) for run in runs}) == 1:
+    if len(influence) and not influence.any() and len({float(run.scores.mean()) for run in runs}) == 1:
         notes.append("no discordant images")
     return tuple(notes)

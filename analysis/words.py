@@ -65,21 +65,23 @@ class Unit:
 
 
 def unit_of(metric: str) -> Unit:
-    """Points (hundredths) for every metric that is a fraction; NLL is printed as it is."""
+    """Points (hundredths) for every metric that is a fraction; NLL and over-prediction are printed as they are."""
     if metric == "nll":
         return Unit(factor=1.0, symbol="", decimals=4)
+    if metric.startswith("over_prediction:"):
+        return Unit(factor=1.0, symbol="", decimals=3)
     return Unit(factor=100.0, symbol=" pt", decimals=2)
 
 
 def metric_title(metric: str) -> str:
     """The metric as a person names it: `balanced accuracy`, `recall of eczema`."""
     kind, _, class_name = metric.partition(":")
-    return f"{kind} of {class_name}" if class_name else _METRICS.get(metric, metric)
+    return f"{kind.replace('_', '-')} of {class_name}" if class_name else _METRICS.get(metric, metric)
 
 
 def higher_is_better(metric: str) -> bool:
-    """Whether more of the metric is better: all but the calibration error and the NLL."""
-    return metric not in ("ece", "nll")
+    """Whether more of the metric is better: all but the calibration error, the NLL and over-prediction."""
+    return metric not in ("ece", "nll") and not metric.startswith("over_prediction:")
 
 
 def population(estimand: Estimand) -> str:

@@ -45,16 +45,21 @@ def answer(report: Report) -> tuple[str, ...]:
 
 def scope(report: Report) -> str:
     """What the figures rest on, and what their intervals speak for: a sentence or two below the verdicts."""
-    groups = f" of {count(report.n_groups, 'group')}" if report.n_groups < report.n_images else ""
     evidence = (
-        f"{seed_counts(arm.n_seeds for arm in report.arms)}, {count(report.n_images, 'test image')}{groups}, "
-        f"{count(len(report.class_names), 'class')}, {count(report.n_resamples, 'resample')}; "
-        f"margin {unit_of(report.metric).size(report.margin)}."
+        f"{seed_counts(arm.n_seeds for arm in report.arms)}, {_test_set(report)}, "
+        f"{count(report.n_resamples, 'resample')}; margin {unit_of(report.metric).size(report.margin)}."
     )
     if not report.comparisons:
         return evidence
     held = f"Intervals hold for all arms at once{_look(report)}"
     return f"{evidence} {held} and speak for {population(report.estimand)}."
+
+
+def _test_set(report: Report) -> str:
+    if not report.n_images:
+        return "scores alone"
+    groups = f" of {count(report.n_groups, 'group')}" if report.n_groups < report.n_images else ""
+    return f"{count(report.n_images, 'test image')}{groups}, {count(len(report.class_names), 'class')}"
 
 
 def _look(report: Report) -> str:

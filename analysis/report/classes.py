@@ -30,7 +30,7 @@ class _Cell:
 
 def recall_deltas(report: Report) -> Figure | None:
     """Each class's recall, arm minus baseline; None where nothing is compared."""
-    if not report.comparisons:
+    if not report.comparisons or not report.class_names:
         return None
     classes, unit = _classes(report), unit_of("recall")
     deltas = [[comparison.class_deltas[k.name] for comparison in report.comparisons] for k in classes]
@@ -51,8 +51,10 @@ def recall_deltas(report: Report) -> Figure | None:
     )
 
 
-def over_prediction(report: Report) -> Figure:
-    """Images predicted as a class over images of it: a column an arm, the baseline first."""
+def over_prediction(report: Report) -> Figure | None:
+    """Images predicted as a class over images of it: a column an arm, the baseline first; None without classes."""
+    if not report.class_names:
+        return None
     classes = _classes(report)
     by_arm = [{score.name: score.over_prediction for score in arm.classes} for arm in report.arms]
     ratios = [[scores[k.name] for scores in by_arm] for k in classes]

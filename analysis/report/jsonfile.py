@@ -5,6 +5,7 @@ import math
 from dataclasses import asdict, fields
 from typing import Any
 
+from analysis.metrics import OVERALL
 from analysis.records import ArmSummary, Comparison, Effect, Report, Together
 
 FORMAT = 1
@@ -27,9 +28,9 @@ def _document(report: Report) -> dict[str, Any]:
         "margin": report.margin,
         "estimand": report.estimand,
         "baseline": report.baseline,
-        "n_images": report.n_images,
-        "n_groups": report.n_groups,
-        "n_classes": len(report.class_names),
+        "n_images": report.n_images or None,
+        "n_groups": report.n_groups or None,
+        "n_classes": len(report.class_names) or None,
         "classes": report.class_names,
         "run_sd": report.run_sd,
         "noise_sd": report.noise_sd,
@@ -52,6 +53,7 @@ def _arm(arm: ArmSummary) -> dict[str, Any]:
         "seeds": arm.seeds,
         "mean": arm.mean,
         "sd": arm.sd,
+        **dict.fromkeys(OVERALL),
         **arm.scores,
         "seed_scores": arm.seed_scores,
         "classes": [asdict(score) for score in arm.classes],

@@ -25,7 +25,6 @@ def render_markdown(report: Report) -> str:
         _reasons(report),
         _effects(report),
         _chance(report),
-        "## Recall of each class",
         _classes(report),
         _remarks(report),
         _provenance(report),
@@ -94,6 +93,8 @@ def _chance(report: Report) -> str:
 
 def _classes(report: Report) -> str:
     """The baseline's recall in percent, and what each arm adds in points; the most test images first."""
+    if not report.class_names:
+        return ""
     points = unit_of("recall")
     head = ["class", "images", *(_code(arm.arm) for arm in report.arms)]
     rows = (
@@ -105,7 +106,7 @@ def _classes(report: Report) -> str:
         ]
         for score in sorted(report.arms[0].classes, key=lambda score: -score.n_images)
     )
-    return _table(head, "l" + "r" * (len(head) - 1), rows)
+    return "## Recall of each class\n\n" + _table(head, "l" + "r" * (len(head) - 1), rows)
 
 
 def _remarks(report: Report) -> str:

@@ -205,8 +205,8 @@ def test_a_path_that_cannot_be_judged_is_told_for_what_it_is(index, refused, pat
     ("arguments", "told"),
     [
         (["--metric", "recall:mole"], "recall must be of a class of the data, got 'mole'; the classes are acne,"),
-        (["--metric", "accuracy"], "metric must be one of top1, top3, balanced_accuracy, macro_f1, ece, nll or"),
-        (["--metric", ""], "metric must be one of top1, top3, balanced_accuracy, macro_f1, ece, nll or"),
+        (["--metric", "accuracy"], "metric must be one of top1, top3, balanced_accuracy, macro_f1, ece, nll, "),
+        (["--metric", ""], "recall:<class> or over_prediction:<class>, got ''"),
         (["--baseline", "focus"], "baseline must be one of the arms baseline, focal, got 'focus'"),
         (["--baseline", ""], "baseline must be one of the arms baseline, focal, got ''"),
         (["--require", "focus:keep"], "--require must name one of the arms focal, got 'focus'"),

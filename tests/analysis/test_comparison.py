@@ -75,7 +75,7 @@ def test_a_delta_without_any_variance_divides_by_nothing_and_is_doubted(make_stu
     assert any("no variance at all" in note for note in only.notes)
 
 
-@pytest.mark.parametrize("metric", ["macro_f1", "ece", "nll", "top3"])
+@pytest.mark.parametrize("metric", ["macro_f1", "ece", "nll", "top3", "over_prediction:class1"])
 def test_the_bootstrap_of_any_metric_is_as_wide_as_the_closed_form(make_study, metric):
     study = make_study(gains=(0.1,), noise=0.02, sizes=(400, 200, 100, 60))
     only = compare(study, metric=metric, n_resamples=8000, estimand="images").comparisons[0]

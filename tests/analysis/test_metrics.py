@@ -73,7 +73,18 @@ def test_a_class_without_images_leaves_the_macro_means():
 
 
 @settings(deadline=None, max_examples=25)
-@given(classified(), st.sampled_from((*OVERALL, "recall:2")))
+@given(classified())
+def test_over_prediction_of_a_class_is_a_metric_and_scikit_learns_counts(data):
+    label, p = data
+    done = outcome(label, p)
+    metric = metric_named("over_prediction:1", classes=[str(k) for k in range(p.shape[1])], sizes=class_sizes(done))
+    confusion = sk.confusion_matrix(label, p.argmax(axis=1), labels=range(p.shape[1]))
+    assert metric.score(done) == pytest.approx(confusion[:, 1].sum() / confusion[1].sum())
+    assert not metric.higher_is_better
+
+
+@settings(deadline=None, max_examples=25)
+@given(classified(), st.sampled_from((*OVERALL, "recall:2", "over_prediction:2")))
 def test_the_gradient_is_what_a_small_change_of_the_weights_does(data, name):
     label, p = data
     seen = outcome(label, p)
