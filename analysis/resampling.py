@@ -24,7 +24,7 @@ from analysis.metrics import Features, Floats, Metric, Outcome
 from analysis.records import Estimand
 from analysis.variance import Contrast
 
-_BLOCK_CELLS = 2**17
+_BLOCK_CELLS = 2**18
 """Weights of one stratum in a block of replicates: few enough for a core's cache, whatever B is."""
 _LEAST_BEYOND = 30
 """Replicates beyond an interval's ends, at least."""
