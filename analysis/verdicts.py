@@ -13,7 +13,8 @@ MOST_SEEDS = 200
 """Beyond this many seeds an arm nobody waits for a decision."""
 Decides = Callable[[float], bool]
 """Whether an interval that reaches so far to either side leaves nothing open."""
-_CANNOT = "more seeds cannot decide it: the test set's rare classes limit the interval"
+_LIMITED_BY_RARE_CLASSES = ("balanced_accuracy", "macro_f1")
+"""Metrics to which a class of ten images contributes as much as one of a thousand."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +78,12 @@ def why_no_seeds(evidence: Evidence, decides: Decides) -> str:
         return "more seeds cannot decide it: these checkpoints are fixed, only more images would"
     limit = _half_width(evidence, evidence.contrast.img.df, evidence.contrast.img_alone)
     reachable = evidence.estimand == "seeds" or decides(limit)
-    return f"more than {MOST_SEEDS} seeds an arm would be needed to decide it" if reachable else _CANNOT
+    if reachable:
+        return f"more than {MOST_SEEDS} seeds an arm would be needed to decide it"
+    what = (
+        "the test set's rare classes limit" if evidence.metric in _LIMITED_BY_RARE_CLASSES else "the images limit"
+    )
+    return f"more seeds cannot decide it: {what} the interval"
 
 
 def noise_doubts(evidence: Evidence) -> list[str]:

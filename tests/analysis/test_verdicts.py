@@ -120,6 +120,11 @@ def test_where_the_images_limit_the_interval_no_number_of_seeds_is_promised():
     assert "more seeds cannot decide it: the test set's rare classes limit the interval" in judged.reason
 
 
+def test_of_a_metric_that_weighs_images_alike_it_is_all_images_that_limit_it():
+    judged = judge(evidence(0.0113, 0.020, img=0.01**2, metric="top1"))
+    assert "more seeds cannot decide it: the images limit the interval" in judged.reason
+
+
 def test_a_delta_between_nothing_and_the_margin_may_need_more_seeds_than_anyone_runs():
     judged = judge(evidence(0.003, 0.06))
     assert judged.seeds_needed is None
