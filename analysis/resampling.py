@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse, stats
 from scipy.special import ndtr, ndtri
+from threadpoolctl import threadpool_limits
 
 from analysis.influence import Units
 from analysis.metrics import Features, Floats, Metric, Outcome
@@ -30,8 +31,6 @@ _LEAST_BEYOND = 30
 """Replicates beyond an interval's ends, at least."""
 _MOST_ROWS = 1024
 """Replicates in a block, where strata are small."""
-_ONE_THREAD = 2**19 - 1
-"""Multiplications in a matrix product that OpenBLAS does not yet share out among threads."""
 
 Singles = NDArray[np.float32]
 
@@ -95,8 +94,10 @@ def linear_image_deviations(influence: Floats, units: Units, draws: Draws) -> Fl
     """sum_g sqrt(G/(G-1)) (w_g - 1) u_g of each row of influence [M, G], [M, B]; u is centred within strata."""
     columns = (influence * np.sqrt(units.inflation)).T.astype(np.float32)
     moved = np.empty((draws.n_resamples, len(influence)), dtype=np.float32)
-    for rows, counts in image_counts(units, draws):
-        moved[rows] = _product(counts, columns)
+    # More threads would wait for the draws most of the time, and those of BLAS spin while they wait.
+    with threadpool_limits(1, user_api="blas"):
+        for rows, counts in image_counts(units, draws):
+            moved[rows] = counts @ columns
     return np.ascontiguousarray(moved.T, dtype=np.float64)
 
 
@@ -138,19 +139,6 @@ def _multinomial(rng: np.random.Generator, n_rows: int, size: int) -> NDArray[np
     narrow = np.uint16 if size <= np.iinfo(np.uint16).max else np.int64
     drawn = rng.integers(0, size, (n_rows, size), dtype=narrow) + size * np.arange(n_rows)[:, None]
     return np.bincount(drawn.ravel(), minlength=n_rows * size).reshape(n_rows, size)
-
-
-def _product(counts: Singles, columns: Singles) -> Singles:
-    """The product [rows, M] of counts [rows, G] and columns [G, M], in pieces that one thread multiplies.
-
-    More threads would wait for the draws most of the time, and those of BLAS spin while they wait.
-    """
-    product = np.zeros((len(counts), columns.shape[1]), dtype=np.float32)
-    step = max(1, _ONE_THREAD // product.size)
-    for start in range(0, len(columns), step):
-        piece = slice(start, start + step)
-        product += counts[:, piece] @ columns[piece]
-    return product
 
 
 def _stacked(sums: Sequence[Features]) -> "sparse.csr_array[np.float32, tuple[int, int]]":
