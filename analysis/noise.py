@@ -121,7 +121,7 @@ class SeedNoise:
         """Whether paired runs vary more than the rest of the blocks; of two arms alone, one than the other."""
         if self.blocks is not None and self.blocks.df > own.df:
             return _exceeds(own, self.blocks, UNLIKE)
-        return any(self._noisier(arm, UNLIKE / len(coefficients)) for arm in coefficients)
+        return not self.pairs and any(self._noisier(arm, UNLIKE / len(coefficients)) for arm in coefficients)
 
     def _noisier(self, arm: str, alpha: float) -> bool:
         """Whether an arm's runs vary more than those of the other arms."""

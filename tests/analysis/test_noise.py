@@ -141,6 +141,13 @@ def test_an_arm_whose_runs_vary_more_rests_on_its_own_seeds_as_a_paired_t_test()
     assert delta(noise, "arm1").seed.df == noise.blocks.df
 
 
+def test_two_arms_with_few_seeds_that_vary_differently_are_a_paired_t_test():
+    one, other = design(n_arms=2, n_seeds=3, block=0.0, sds=[0.01, 9.0])
+    c = delta(seed_noise([one, other], run_sd=0.006), "arm1")
+    there = stats.ttest_rel(other.scores, one.scores)
+    assert (c.seed.df, c.delta / math.sqrt(c.seed.variance)) == (2, pytest.approx(there.statistic))
+
+
 def test_unpaired_it_is_welchs_with_the_variance_of_all_arms_on_the_other_side():
     arms = design(**UNLIKE)
     arms[2] = arm_of("arm2", arms[2].scores[:4], seeds=range(10, 14))

@@ -1,4 +1,4 @@
-"""A whole report on drawn runs, as a person read it once and found it right: what changes in it is seen in the diff.
+"""A whole report on drawn runs, as a person read it and found it right: what changes in it is seen in the diff.
 
 Made anew by `python -m tests.report.test_golden`, to be read again before it is committed.
 """
