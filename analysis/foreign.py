@@ -52,9 +52,10 @@ def run_columns(table: pd.DataFrame, path: Path) -> list[tuple[str, int]]:
     """Arm and seed of each row, each pair once. Raises SourceError."""
     refuse_rows(~table["seed"].str.fullmatch(r"\d+").to_numpy(), path, "seed must be a whole number", table["seed"])
     refuse_rows((table["arm"] == "").to_numpy(), path, "arm must have a name", table["arm"])
-    doubled = table.duplicated(["arm", "seed"]).to_numpy()
+    runs = [(arm, int(seed)) for arm, seed in zip(table["arm"], table["seed"], strict=True)]
+    doubled = pd.Series(runs).duplicated().to_numpy()
     refuse_rows(doubled, path, "arm and seed must be unique", table["arm"] + " · seed " + table["seed"])
-    return [(arm, int(seed)) for arm, seed in zip(table["arm"], table["seed"], strict=True)]
+    return runs
 
 
 def _read_index(path: Path) -> list[_Entry]:

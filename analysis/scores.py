@@ -12,6 +12,8 @@ from analysis.influence import Measured
 from analysis.metrics import OVERALL, Floats, MetricError
 from analysis.study import Arm, Question, SourceError, Study, check_names, unequal_seeds
 
+RUN_COLUMNS = ("arm", "seed")
+"""What names a run; every other column is a metric."""
 OF_A_CLASS = ("recall:", "over_prediction:")
 """Beginnings of the metrics of one class."""
 _UNKNOWN = (
@@ -50,22 +52,35 @@ def load_scores(path: Path) -> ScoreTable:
     names file, column and row.
     """
     table = read_csv(path)
+    names = _metrics(table, path)
     if table.empty:
         raise SourceError(f"{path}: a table of scores must have at least one run, got none")
     runs = run_columns(table, path)
-    names = [column for column in table.columns if column not in ("arm", "seed")]
-    for name in names:
-        if name not in OVERALL and not (name.startswith(OF_A_CLASS) and name.partition(":")[2]):
-            raise SourceError(
-                f"{path}: a column of scores must be one of {', '.join(OVERALL)}, recall:<class> or "
-                f"over_prediction:<class>, got {name!r}"
-            )
     values = {name: _scores(table, name, path) for name in names}
     arms = list(dict.fromkeys(arm for arm, _ in runs))
     scores: dict[str, dict[int, dict[str, float]]] = {arm: {} for arm in arms}
     for row, (arm, seed) in sorted(enumerate(runs), key=lambda numbered: numbered[1][1]):
         scores[arm][seed] = {name: float(values[name][row]) for name in names}
     return ScoreTable(study=_without_images(path, names, scores), scores=scores)
+
+
+def _metrics(table: pd.DataFrame, path: Path) -> list[str]:
+    """The columns that are scores; what is neither that nor arm nor seed is refused, not skipped."""
+    names = [column for column in table.columns if column not in RUN_COLUMNS]
+    missing = [repr(column) for column in RUN_COLUMNS if column not in table.columns]
+    missing += [] if names else ["a metric"]
+    if missing:
+        raise SourceError(
+            f"{path}: must have the columns arm, seed and one a metric (scores alone), or arm, seed and path "
+            f"(prediction files), {missing[0]} is missing (it has {', '.join(table.columns)})"
+        )
+    for name in names:
+        if name not in OVERALL and not (name.startswith(OF_A_CLASS) and name.partition(":")[2]):
+            raise SourceError(
+                f"{path}: a column of scores must be one of {', '.join(OVERALL)}, recall:<class> or "
+                f"over_prediction:<class>, got {name!r}"
+            )
+    return names
 
 
 def _scores(table: pd.DataFrame, name: str, path: Path) -> Floats:

@@ -31,12 +31,9 @@ class _Trial:
 
 
 def load(path: Path) -> Study | ScoreTable:
-    """The study at PATH, or the scores in a CSV with columns arm, seed and one a metric. Raises SourceError."""
-    if path.is_file() and path.suffix.lower() == ".csv":
-        columns = read_csv(path).columns
-        if "path" not in columns and len({"arm", "seed"} & {*columns}) == 2 and len(columns) > 2:
-            return load_scores(path)
-    return load_study(path)
+    """The study at PATH, or the scores in a CSV that names no files. Raises SourceError."""
+    is_csv = path.is_file() and path.suffix.lower() == ".csv"
+    return load_scores(path) if is_csv and "path" not in read_csv(path).columns else load_study(path)
 
 
 def load_study(path: Path) -> Study:

@@ -208,9 +208,11 @@ def _notes(
     single = [run.arm for run in runs if len(run.seeds) == 1]
     if single:
         assumed = f"a run-to-run standard deviation of {noise.run_sd:g} is assumed, not measured"
-        notes.append(f"one run of {' and of '.join(single)}: {assumed}")
+        of_whom = "each" if len(single) == len(runs) else f"of {' and of '.join(single)}"
+        notes.append(f"one run {of_whom}: {assumed}")
     if any(run.seeds != runs[0].seeds for run in runs):
-        notes.append("the arms' seeds differ: images are paired, seeds as far as the arms share them")
+        paired = "images are paired, seeds" if len(influence) else "runs are paired"
+        notes.append(f"the arms' seeds differ: {paired} as far as the arms share them")
     if len(influence) and not influence.any() and len({float(run.scores.mean()) for run in runs}) == 1:
         notes.append("no discordant images")
     return tuple(notes)

@@ -14,7 +14,8 @@ FORMAT = 1
 def render_json(report: Report) -> str:
     """The report as JSON text, byte-identical for the same report; fractions, not points.
 
-    An infinite number (the degrees of freedom of a variance taken as known) is `null`.
+    An infinite number (the degrees of freedom of a variance taken as known) is `null`, and so is what only images
+    could tell where scores alone are known.
     """
     return json.dumps(_finite(_document(report)), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
@@ -38,7 +39,7 @@ def _document(report: Report) -> dict[str, Any]:
         "n_resamples": report.n_resamples,
         "look": asdict(report.look) if report.look else None,
         "arms": [_arm(arm) for arm in report.arms],
-        "comparisons": [_comparison(comparison) for comparison in report.comparisons],
+        "comparisons": [_comparison(report, comparison) for comparison in report.comparisons],
         "effects": [_effect(effect) for effect in report.effects],
         "problems": report.problems,
         "provenance": report.provenance,
@@ -60,9 +61,10 @@ def _arm(arm: ArmSummary) -> dict[str, Any]:
     }
 
 
-def _comparison(comparison: Comparison) -> dict[str, Any]:
+def _comparison(report: Report, comparison: Comparison) -> dict[str, Any]:
     sources = asdict(comparison.sources) if comparison.sources else None
-    return {**asdict(comparison), "n_seeds": len(comparison.seeds), "sources": sources}
+    unknown = {} if report.n_images else dict.fromkeys(("v_img", "v_res", "sources"))
+    return {**asdict(comparison), "n_seeds": len(comparison.seeds), "sources": sources, **unknown}
 
 
 def _effect(effect: Effect) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from scipy import stats
 from analysis import significance
 from analysis.comparison import compare
 from analysis.sources import load
+from tests.report.browser import look
 
 DOCS = Path(__file__).parents[2] / "docs" / "predictions-format.md"
 
@@ -84,10 +85,36 @@ def test_the_storys_intervals_are_those_of_the_assumed_noise_alone_and_of_three_
     assert shared.cdf(np.full(3, limit), lower_limit=np.full(3, -limit)) == pytest.approx(0.95, abs=0.004)
 
 
+def test_the_docs_tell_the_deltas_and_intervals_that_the_command_gives(story):
+    section = DOCS.read_text().partition("\n## Scores alone\n")[2].partition("\n## ")[0].replace("\n", " ")
+    told = re.findall(r"([+−]\d\.\d\d)[^(;]*\(([+−]\d\.\d\d) to ([+−]\d\.\d\d)\)", section)
+    keys = ("delta", "ci_low_simultaneous", "ci_high_simultaneous")
+    assert told == [
+        tuple(f"{100 * c[key]:+.2f}".replace("-", "−") for key in keys) for c in story[0]["comparisons"]
+    ]
+
+
+def test_what_only_images_could_tell_is_null_for_programs(story):
+    unknown = ("v_img", "v_res", "sources")
+    assert all(c[key] is None for c in story[0]["comparisons"] for key in unknown)
+    assert all(c["v_seed"] == pytest.approx(2 * 0.006**2) for c in story[0]["comparisons"])
+
+
+@pytest.mark.usefixtures("story")
+def test_the_storys_page_fits_a_phone_and_a_desk_and_has_two_figures():
+    page = Path("r.html").read_text()
+    found, console = look([(page, 390), (page, 1280)])
+    assert console == []
+    for seen in found:
+        assert (seen["scrolls"], seen["overflowing"], seen["clipped"], seen["touching"]) == (False, [], [], [])
+        assert len(seen["texts"]) == 2
+
+
 def test_the_storys_report_says_what_scores_cannot_tell_and_nothing_of_images(story):
     report, told = story
     assert "these are scores alone" in told
     assert "1 seed an arm, scores alone" in told
+    assert told.count("all arms: one run each: a run-to-run standard deviation of 0.006 is assumed") == 1
     assert "speak for new seeds on this test set" in told
     assert (report["n_images"], report["n_classes"], report["estimand"]) == (None, None, "seeds")
     assert report["arms"][0]["top3"] == 0.9276
@@ -105,7 +132,7 @@ def test_the_sampler_falls_in_top_1_too_and_the_guard_says_so(story):
 
 
 def test_two_arms_with_paired_seeds_have_the_paired_t_interval(written):
-    runs = drawn({"baseline": 0.0, "focal": 0.01}, n_seeds=6, block=2.0)
+    runs = drawn({"baseline": 0.0, "focal": 0.01}, n_seeds=5, block=2.0)
     (only,) = compare(load(written(table(runs)))).comparisons
     there = stats.ttest_rel([*runs["focal"].values()], [*runs["baseline"].values()])
     low, high = there.confidence_interval(0.95)
@@ -114,13 +141,16 @@ def test_two_arms_with_paired_seeds_have_the_paired_t_interval(written):
     assert only.p_value == pytest.approx(there.pvalue, abs=0.01)
 
 
-def test_arms_with_seeds_of_their_own_have_dunnetts_p(written):
+def test_arms_with_seeds_of_their_own_have_dunnetts_p_and_intervals(written):
     runs = drawn({"baseline": 0.0, "a": 0.012, "b": 0.004, "c": 0.0}, apart=True)
     found = by_arm(compare(load(written(table(runs)))))
     samples = [[*runs[arm].values()] for arm in "abc"]
     there = stats.dunnett(*samples, control=[*runs["baseline"].values()], rng=np.random.default_rng(0))
     strongest = "abc"[int(np.argmin(there.pvalue))]
     assert found[strongest].p_adjusted == pytest.approx(there.pvalue.min(), abs=0.01)
+    ends = there.confidence_interval(0.95)
+    assert [found[arm].ci_low_simultaneous for arm in "abc"] == pytest.approx(ends.low, abs=4e-4)
+    assert [found[arm].ci_high_simultaneous for arm in "abc"] == pytest.approx(ends.high, abs=4e-4)
 
 
 def test_equal_scores_are_not_taken_for_equal_predictions(written):
@@ -135,7 +165,9 @@ def test_equal_scores_are_not_taken_for_equal_predictions(written):
 def test_unequal_seeds_are_said(written):
     runs = drawn({"baseline": 0.0, "focal": 0.01})
     del runs["focal"][3]
-    assert "the arms' seeds differ: focal lacks 3" in compare(load(written(table(runs)))).problems
+    report = compare(load(written(table(runs))))
+    assert "the arms' seeds differ: focal lacks 3" in report.problems
+    assert report.comparisons[0].notes == ("the arms' seeds differ: runs are paired as far as the arms share them",)
 
 
 def test_the_estimand_is_seeds_and_images_alone_are_refused(written, capsys):
@@ -163,6 +195,10 @@ def test_another_column_is_a_metric_of_its_own(written):
         ("arm,seed,top1\na,0,.5\na,1,\n", "top1 must be a number; 1 of 2 rows break this, the first is row 2 ('')"),
         ("arm,seed,nll\na,0,-1\n", "nll must be >= 0"),
         ("arm,seed,top1\na,0,.5\na,0,.6\n", "arm and seed must be unique"),
+        ("arm,seed,top1\na,0,.5\na,00,.6\n", "arm and seed must be unique; 1 of 2 rows"),
+        ("arm,top1\na,.5\n", "(prediction files), 'seed' is missing (it has arm, top1)"),
+        ("arm,seed\na,0\n", "(prediction files), a metric is missing (it has arm, seed)"),
+        ("arm,seed,top1\na,0,inf\n", "top1 must be a number"),
         ("arm,seed,top1\na,x,.5\n", "seed must be a whole number"),
         ("arm,seed,top1\n,0,.5\n", "arm must have a name"),
         ("arm,seed,top1\n", "must have at least one run, got none"),

@@ -197,7 +197,7 @@ def test_a_single_run_rests_on_the_assumed_noise_and_says_so():
     c = delta(arm, measured("balanced_accuracy", label, base, arm="baseline")[0], units)
     assert c.seed.variance == pytest.approx(2 * 0.006**2)
     assert math.isinf(c.seed.df)
-    assert "one run of arm and of baseline: a run-to-run standard deviation of 0.006 is assumed" in c.notes[0]
+    assert "one run each: a run-to-run standard deviation of 0.006 is assumed" in c.notes[0]
 
 
 def test_unequal_seeds_are_compared_unpaired_with_one_variance():
