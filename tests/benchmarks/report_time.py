@@ -1,13 +1,16 @@
 """How long a finished sweep takes to judge, from its folder to the report's files, and how much memory.
 
-Run:      python -m tests.benchmarks.report_time
+Run:      python -m tests.benchmarks.report_time [--thousand]
 Measures: seconds of loading, comparing (10,000 resamples, the metric and its guard) and writing, and the peak of
-          resident memory, each size in a new process on a folder drawn before; and the seconds of that process.
+          resident memory, each size in a new process on a folder drawn before; then the command itself, Python's
+          start to the last of its files; then the steps with fewer and with more resamples. `--thousand` takes
+          1,000 trials instead, 2 GB of files.
 Peer:     scikit-learn's balanced_accuracy_score in a loop over 1,000 bootstrap resamples of one run. It is measured
           per resample; the time for every run at 10,000 resamples is extrapolated, not run.
 """
 
 import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -28,6 +31,7 @@ from analysis.sources import load_study
 from tests.finished_sweep import HAM10000, long_tail, write_sweep
 
 N_RESAMPLES = 10_000
+OTHER_RESAMPLES = (1_000, 100_000)
 PEER_RESAMPLES = 1_000
 
 T = TypeVar("T")
@@ -52,6 +56,8 @@ SIZES = (
     Size(n_arms=12, n_seeds=10, images=long_tail(15_561, 30, rarest=10)),
 )
 
+THOUSAND = Size(n_arms=100, n_seeds=10, images=long_tail(15_561, 30, rarest=10))
+
 console = Console(highlight=False, soft_wrap=True)
 
 
@@ -64,10 +70,10 @@ def timed(step: str, work: Callable[[], T]) -> T:
     return made
 
 
-def judge(folder: Path) -> None:
+def judge(folder: Path, n_resamples: int) -> None:
     """Judge the sweep in this process, and print what each step takes."""
     study = timed("load", lambda: load_study(folder))
-    report = timed("compare", lambda: compare(study, n_resamples=N_RESAMPLES))
+    report = timed("compare", lambda: compare(study, n_resamples=n_resamples))
     timed("write", lambda: write_report(report, folder / "report"))
     console.print(f"  peak memory: {peak_mib():.0f} MiB")
 
@@ -97,23 +103,46 @@ def peer(folder: Path, n_runs: int) -> None:
 def main() -> None:
     """Draw, judge and compare each size, or judge the one folder that is named."""
     match sys.argv[1:]:
-        case ["--here", folder]:
-            judge(Path(folder))
+        case ["--here", folder, n_resamples]:
+            judge(Path(folder), int(n_resamples))
+        case ["--thousand"]:
+            measure(THOUSAND)
         case _:
             for size in SIZES:
-                measure(size)
+                measure(size, OTHER_RESAMPLES)
 
 
-def measure(size: Size) -> None:
+def measure(size: Size, other_resamples: Sequence[int] = ()) -> None:
     """All figures of one size."""
     console.print(str(size))
     gains = {"baseline": 0.0} | {f"focal_gamma={i}": 0.05 * i for i in range(1, size.n_arms)}
     with tempfile.TemporaryDirectory() as parent:
         folder = write_sweep(Path(parent) / "sweep", gains, seeds=range(size.n_seeds), sizes=size.images)
-        began = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "tests.benchmarks.report_time", "--here", folder], check=True)
-        console.print(f"  all of it, with Python's start: {time.perf_counter() - began:.2f} s")
+        judge_apart(folder, N_RESAMPLES)
+        command(folder)
+        for n_resamples in other_resamples:
+            console.print(f" {n_resamples:,} resamples")
+            judge_apart(folder, n_resamples)
         peer(folder, size.n_arms * size.n_seeds)
+
+
+def judge_apart(folder: Path, n_resamples: int) -> None:
+    """Judge the sweep in a new process, which prints its figures."""
+    here = ["-m", "tests.benchmarks.report_time", "--here", str(folder), str(n_resamples)]
+    subprocess.run([sys.executable, *here], check=True)
+
+
+def command(folder: Path) -> None:
+    """Print what `python -m analysis.significance` takes with every file that it can write."""
+    files = [
+        word for kind in ("json", "html", "markdown") for word in (f"--{kind}", str(folder / f"report.{kind}"))
+    ]
+    began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    door = [sys.executable, "-m", "analysis.significance", str(folder), *files]
+    subprocess.run(door, check=True, stdout=subprocess.DEVNULL)
+    seconds, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    of_cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    console.print(f"  the command: {seconds:.2f} s ({of_cpu:.2f} CPU s)")
 
 
 if __name__ == "__main__":
