@@ -2,20 +2,20 @@
 
 Run:      python -m tests.benchmarks.resampling [--quick]
 Measures: CPU seconds for replicates of the balanced accuracy of 12 arms x 10 seeds, images drawn within their
-          class: 15,561 images x 30 classes, B = 10,000. dermtune makes one pass over the draws for all arms' mean
-          scores; a row each says what a second metric, and every run by itself, costs on top.
-Peers:    arch's IIDBootstrap and scipy.stats.bootstrap (percentile), a bootstrap a class: arm by arm with its ten
-          runs, and with all 120 runs at once, in double and in single precision, the fastest that either was seen
-          to do; and a loop over scikit-learn's balanced_accuracy_score. All interleaved in one process on one
-          thread. Peers do a part of the job, a fiftieth to a hundredth of B and one arm or run where they go by it;
-          their seconds are scaled, and the last column checks that twice the resamples take twice as long.
+          class: 15,561 images x 30 classes, B = 10,000. Of every arm's mean over its seeds, which is what a report
+          takes, and of each of the 120 runs; programs are compared within each of the two.
+Peers:    arch's IIDBootstrap and scipy.stats.bootstrap (percentile), a bootstrap a class: of all rows at once, in
+          double and in single precision, the fastest that either was seen to do, and arm by arm; and a loop over
+          scikit-learn's balanced_accuracy_score. All interleaved in one process on one thread. Peers do a part of
+          the job, a fiftieth to a hundredth of B and one arm or run where they go by it; their seconds are scaled,
+          and the last column checks that twice the resamples take twice as long.
 """
 
 import argparse
 import statistics
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,7 +33,10 @@ from tests.finished_sweep import long_tail
 
 N_ARMS, N_SEEDS, N_CLASSES = 12, 10, 30
 B = 10_000
-ALL = slice(None)
+ARMS, RUNS = "every arm's mean", "every run"
+
+Rows = NDArray[np.floating]
+"""Hits, one row a run or an arm's mean, [M, N]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,12 +61,14 @@ class Data:
 class Job:
     """One program's way, done in part."""
 
+    of: str
+    """What it makes replicates of: `ARMS` or `RUNS`."""
     name: str
     work: Callable[[int], object]
     """Does it with so many resamples."""
     n_resamples: int
     share: float = 1.0
-    """What part of all runs it does."""
+    """What part of the rows it does."""
 
     def seconds(self) -> float:
         """CPU seconds for the whole job, scaled from the part."""
@@ -90,47 +95,58 @@ def drawn(n_images: int) -> Data:
 
 
 def jobs(data: Data, scale: int) -> list[Job]:
-    """dermtune's pass, and each peer's way."""
-    influence = data.influence
-    of_arms = influence.reshape(N_ARMS, N_SEEDS, -1).mean(axis=1)
-
-    def ours(rows: NDArray[np.float64]) -> Callable[[int], object]:
-        return lambda n: linear_image_deviations(rows, data.units, Draws(n_resamples=n, seed=0))
-
-    whole, part, arm = B // scale, B // (50 * scale), slice(N_SEEDS)
+    """dermtune's pass and each peer's way, of the arms' means and of all runs."""
+    influence, hits = data.influence, data.right.astype(np.float64)
+    part, one_arm = B // (50 * scale), hits[:N_SEEDS]
     return [
-        Job(name="dermtune", work=ours(of_arms), n_resamples=whole),
-        Job(name="  with a second metric", work=ours(np.concatenate([of_arms, of_arms[::-1]])), n_resamples=whole),
-        Job(name="  every run by itself", work=ours(influence), n_resamples=whole),
-        Job(name="arch, arm by arm", work=_with_arch(data, arm), n_resamples=part, share=1 / N_ARMS),
-        Job(name="  all runs at once", work=_with_arch(data), n_resamples=part),
-        Job(name="  in single precision", work=_with_arch(data, kind=np.float32), n_resamples=part),
-        Job(name="scipy, arm by arm", work=_with_scipy(data, arm), n_resamples=part, share=1 / N_ARMS),
-        Job(name="  all runs at once ", work=_with_scipy(data), n_resamples=part),
-        Job(name="  in single precision ", work=_with_scipy(data, kind=np.float32), n_resamples=part),
+        *_at_once(ARMS, data, _arm_means(influence), _arm_means(hits), scale),
+        *_at_once(RUNS, data, influence, hits, scale),
+        Job(of=RUNS, name="arch, arm by arm", work=_arch(data, one_arm), n_resamples=part, share=1 / N_ARMS),
+        Job(of=RUNS, name="scipy, arm by arm", work=_scipy(data, one_arm), n_resamples=part, share=1 / N_ARMS),
         Job(
+            of=RUNS,
             name="scikit-learn, a loop",
-            work=_with_sklearn(data),
+            work=_sklearn(data),
             n_resamples=B // (100 * scale),
             share=1 / (N_ARMS * N_SEEDS),
         ),
     ]
 
 
-def _by_class(data: Data, runs: slice, kind: type[np.floating]) -> list[NDArray[np.floating]]:
-    """Hits of these runs on the images of each class, [runs, n_k]."""
-    return [np.ascontiguousarray(data.right[runs, data.label == k].astype(kind)) for k in range(N_CLASSES)]
+def _at_once(of: str, data: Data, influence: NDArray[np.float64], hits: Rows, scale: int) -> list[Job]:
+    whole, part, singles = B // scale, B // (50 * scale), hits.astype(np.float32)
+    return [
+        Job(of=of, name="dermtune", work=_dermtune(data, influence), n_resamples=whole),
+        Job(of=of, name="arch", work=_arch(data, hits), n_resamples=part),
+        Job(of=of, name="arch, single precision", work=_arch(data, singles), n_resamples=part),
+        Job(of=of, name="scipy", work=_scipy(data, hits), n_resamples=part),
+        Job(of=of, name="scipy, single precision", work=_scipy(data, singles), n_resamples=part),
+    ]
 
 
-def _with_arch(data: Data, runs: slice = ALL, *, kind: type[np.floating] = np.float64) -> Callable[[int], object]:
-    hits = [np.ascontiguousarray(of_class.T) for of_class in _by_class(data, runs, kind)]
+def _arm_means(of_runs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Means over each arm's seeds of rows [A R, N], [A, N]."""
+    return np.asarray(of_runs.reshape(N_ARMS, N_SEEDS, -1).mean(axis=1))
+
+
+def _by_class(data: Data, rows: Rows) -> list[Rows]:
+    """The rows on the images of each class, [M, n_k]."""
+    return [np.ascontiguousarray(rows[:, data.label == k]) for k in range(N_CLASSES)]
+
+
+def _dermtune(data: Data, influence: NDArray[np.float64]) -> Callable[[int], object]:
+    return lambda n: linear_image_deviations(influence, data.units, Draws(n_resamples=n, seed=0))
+
+
+def _arch(data: Data, rows: Rows) -> Callable[[int], object]:
+    hits = [np.ascontiguousarray(of_class.T) for of_class in _by_class(data, rows)]
     return lambda n: [
         [draw[0][0].mean(axis=0) for draw in IIDBootstrap(of_class, seed=2).bootstrap(n)] for of_class in hits
     ]
 
 
-def _with_scipy(data: Data, runs: slice = ALL, *, kind: type[np.floating] = np.float64) -> Callable[[int], object]:
-    hits, rng = _by_class(data, runs, kind), np.random.default_rng(1)
+def _scipy(data: Data, rows: Rows) -> Callable[[int], object]:
+    hits, rng = _by_class(data, rows), np.random.default_rng(1)
     return lambda n: [
         stats.bootstrap(
             (of_class,), np.mean, n_resamples=n, method="percentile", axis=1, batch=10, vectorized=True, rng=rng
@@ -139,7 +155,7 @@ def _with_scipy(data: Data, runs: slice = ALL, *, kind: type[np.floating] = np.f
     ]
 
 
-def _with_sklearn(data: Data) -> Callable[[int], object]:
+def _sklearn(data: Data) -> Callable[[int], object]:
     rng, rows = np.random.default_rng(1), [np.flatnonzero(data.label == k) for k in range(N_CLASSES)]
     predicted = np.where(data.right[0], data.label, (data.label + 1) % N_CLASSES)
 
@@ -151,13 +167,10 @@ def _with_sklearn(data: Data) -> Callable[[int], object]:
     return loop
 
 
-def measured(all_jobs: list[Job], n_rounds: int) -> Mapping[str, list[float]]:
+def measured(all_jobs: list[Job], n_rounds: int) -> list[list[float]]:
     """Seconds of each job in each round, the jobs in turn."""
-    found: dict[str, list[float]] = {job.name: [] for job in all_jobs}
-    for _ in range(n_rounds):
-        for job in all_jobs:
-            found[job.name].append(job.seconds())
-    return found
+    rounds = [[job.seconds() for job in all_jobs] for _ in range(n_rounds)]
+    return [list(of_job) for of_job in zip(*rounds, strict=True)]
 
 
 def main() -> None:
@@ -170,24 +183,23 @@ def main() -> None:
     warnings.simplefilter("ignore", stats.DegenerateDataWarning)  # a class of ten that every run gets right
     with threadpool_limits(1):
         all_jobs = jobs(drawn(1_556 if quick else 15_561), scale=2 if quick else 1)
-        found = measured(all_jobs, n_rounds=1 if quick else 3)
-        growth = {job.name: job.growth() for job in all_jobs}
-    first = statistics.median(found[all_jobs[0].name])
+        seconds = measured(all_jobs, n_rounds=1 if quick else 3)
+        growth = [job.growth() for job in all_jobs]
+    Console(width=100).print(_table(all_jobs, seconds, growth))
+
+
+def _table(all_jobs: list[Job], seconds: list[list[float]], growth: list[float]) -> Table:
     table = Table(box=None)
-    for heading in (
-        "program",
-        "CPU s, median",
-        "lowest",
-        "highest",
-        "times dermtune's",
-        "twice the resamples take",
-    ):
-        table.add_column(heading, justify="left" if heading == "program" else "right")
-    for name, seconds in found.items():
-        middle = statistics.median(seconds)
-        cells = (f"{middle:,.2f}", f"{min(seconds):,.2f}", f"{max(seconds):,.2f}", f"{middle / first:,.1f}")
-        table.add_row(name, *cells, f"{growth[name]:.2f}")
-    Console().print(table)
+    for heading in ("replicates of", "program"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("CPU s", "lowest", "highest", "times dermtune's", "twice B"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    middles = [statistics.median(of_job) for of_job in seconds]
+    ours = {job.of: m for job, m in zip(all_jobs, middles, strict=True) if job.name == "dermtune"}
+    for job, of_job, middle, grown in zip(all_jobs, seconds, middles, growth, strict=True):
+        figures = (f"{middle:,.2f}", f"{min(of_job):,.2f}", f"{max(of_job):,.2f}", f"{middle / ours[job.of]:,.1f}")
+        table.add_row(job.of, job.name, *figures, f"{grown:.2f}")
+    return table
 
 
 if __name__ == "__main__":
