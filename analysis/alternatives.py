@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-from scipy import stats
 
 from analysis.influence import Measured, Units
 from analysis.metrics import Floats
@@ -56,7 +55,7 @@ def plain_variance(differences: Measured) -> float:
 def replicate_additively(c: Contrast, differences: Measured, units: Units, draws: Draws) -> Floats:
     """Replicates of a paired delta whose weights of seeds and of units add, [B]; Var is the closed form's.
 
-    Three seeds give ten different draws: fit for one delta after `stretched`, not for many arms at once.
+    Three seeds give ten different draws: fit for one delta at the most, not for many arms at once.
     """
     n = len(differences.scores)
     times = draws.stream("additive").multinomial(n, np.full(n, 1 / n), size=draws.n_resamples)
@@ -65,16 +64,6 @@ def replicate_additively(c: Contrast, differences: Measured, units: Units, draws
     scaled = differences.influence.mean(axis=0) * np.sqrt(units.inflation) * share
     of_images = np.concatenate([counts @ scaled for _, counts in image_counts(units, draws)])
     return np.asarray(c.delta + of_seeds + of_images)
-
-
-def stretched(replicates: Floats, delta: float, df: float) -> Floats:
-    """Replicates [B], ascending, their distances from `delta` widened from normal to t quantiles at each rank."""
-    distances = np.sort(replicates) - delta
-    ranks = (np.arange(len(distances)) + 0.5) / len(distances)
-    if math.isfinite(df):
-        z, t = stats.norm.ppf(ranks), stats.t.ppf(ranks, df)
-        distances *= np.divide(t, z, out=np.ones_like(z), where=z != 0)
-    return np.asarray(delta + distances)
 
 
 def percentile_interval(replicates: Floats, level: float) -> Interval:

@@ -11,14 +11,12 @@ from analysis.estimates import Design, Estimates, estimate, estimate_scores
 from analysis.influence import no_units, units_of
 from analysis.interim import at_look
 from analysis.looks import Look
+from analysis.noise import RUN_SD
 from analysis.records import ArmSummary, Estimand, Report
 from analysis.resampling import Draws
 from analysis.scores import ScoreTable
 from analysis.study import Arm, SourceError, Study
 from analysis.summaries import summarise, summarise_scores
-
-DEFAULT_RUN_SD = 0.006
-"""Run-to-run standard deviation assumed of an arm with one run, as a fraction."""
 
 
 def compare(
@@ -30,7 +28,7 @@ def compare(
     baseline: str | None = None,
     n_resamples: int = 10_000,
     seed: int = 0,
-    run_sd: float = DEFAULT_RUN_SD,
+    run_sd: float = RUN_SD,
 ) -> Report:
     """Every arm against the baseline on one metric, with a verdict each; the same input gives the same report.
 

@@ -56,7 +56,6 @@ def noise_of(estimates: Estimates) -> Noise | None:
         ci_low=low,
         ci_high=high,
         alike_p=noise.alike,
-        pooled=not unlike,
         unlike=unlike,
         seed_correlation=noise.seed_correlation,
         paired=noise.pairs,
@@ -99,7 +98,6 @@ def _comparison(design: Design, arm: Arm, delta: _Delta, guards: list[GuardResul
             widening=inference.widening,
         )
     )
-    paired = delta.arm.seeds == delta.baseline.seeds
     return Comparison(
         arm=c.name,
         baseline=design.baseline.name,
@@ -127,11 +125,18 @@ def _comparison(design: Design, arm: Arm, delta: _Delta, guards: list[GuardResul
         label=judgement.label,
         reason=judgement.reason,
         seeds_needed=judgement.seeds_needed,
-        seed_deltas=tuple(map(float, delta.arm.scores - delta.baseline.scores)) if paired else (),
+        seed_deltas=_seed_deltas(delta),
         guards=tuple(guards),
         class_deltas=_class_deltas(arm, design),
         notes=(*c.notes, *_doubts(c, total)),
     )
+
+
+def _seed_deltas(delta: _Delta) -> tuple[float, ...]:
+    """Delta of each seed; none where the arms' seeds differ."""
+    if delta.arm.seeds != delta.baseline.seeds:
+        return ()
+    return tuple(map(float, delta.arm.scores - delta.baseline.scores))
 
 
 def _doubts(c: Contrast, total: Term) -> tuple[str, ...]:

@@ -26,11 +26,6 @@ def holm(pvalues: Sequence[float]) -> tuple[float, ...]:
     return tuple(adjusted.tolist())
 
 
-def simultaneous_level(n_comparisons: int, level: float = 0.95) -> float:
-    """The level of each interval at which all of them hold together with probability `level` (Bonferroni)."""
-    return 1 - (1 - level) / max(1, n_comparisons)
-
-
 def dunnett_quantile(n_comparisons: int, df: float, level: float = 0.95) -> float:
     """The two-sided critical value of `n_comparisons` arms, each compared with one baseline of as many runs.
 
@@ -40,7 +35,7 @@ def dunnett_quantile(n_comparisons: int, df: float, level: float = 0.95) -> floa
     alone = float(stdtrit(df, (1 + level) / 2))
     if n_comparisons == 1:
         return alone
-    bonferroni = float(stdtrit(df, (1 + simultaneous_level(n_comparisons, level)) / 2))
+    bonferroni = float(stdtrit(df, 1 - (1 - level) / (2 * n_comparisons)))
     return float(brentq(lambda limit: dunnett_probability(limit, n_comparisons, df) - level, alone, bonferroni))
 
 

@@ -16,6 +16,8 @@ from scipy import stats
 from analysis.influence import Measured
 from analysis.metrics import Floats
 
+RUN_SD = 0.006
+"""Run-to-run standard deviation of an arm to assume where nothing was measured, a fraction: 0.6 points."""
 UNLIKE = 0.05
 """Chance that the runs of a delta are taken to vary more than the rest where they do not."""
 EXPECTED_CORRELATION = 0.4
@@ -50,7 +52,7 @@ class SeedPart:
     @property
     def own(self) -> bool:
         """Whether it rests on runs that vary more than the other arms', and on no others."""
-        return self.estimate not in (BLOCKS, WITHIN, ASSUMED)
+        return self.estimate == self.key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +156,7 @@ class SeedNoise:
             for n in (len(self.runs[arm].seeds),)
         ]
         shifts = [
-            SeedPart(key=f"seed {seed}", scale=weight * shift, df=self.within.df, estimate=WITHIN)
+            SeedPart(key=f"seed {seed} in all arms", scale=weight * shift, df=self.within.df, estimate=WITHIN)
             for seed, weight in net.items()
         ]
         return (*around, *(part for part in shifts if part.scale))

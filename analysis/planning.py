@@ -16,11 +16,8 @@ from dataclasses import dataclass
 from scipy.special import nctdtr, nctdtrinc
 
 from analysis.multiplicity import dunnett_quantile
-from analysis.noise import pairing_pays
+from analysis.noise import RUN_SD, pairing_pays
 from analysis.words import count
-
-RUN_SD = 0.006
-"""Run-to-run standard deviation to assume where nothing was measured: the story's, 0.6 points."""
 
 MOST_SEEDS = 1000
 """Beyond so many seeds an arm a design is said to be out of reach."""

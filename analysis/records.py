@@ -62,14 +62,17 @@ class Noise:
     ci_high: float
     alike_p: float | None
     """p of Bartlett's test that arms vary alike; None where there are too few arms to test."""
-    pooled: bool
-    """Whether every delta uses one variance of all arms."""
     unlike: tuple[str, ...]
     """Arms whose deltas vary more from seed to seed than the rest, and rest on their own runs (Welch)."""
     seed_correlation: float | None
     """Correlation of two arms' scores over seeds: what pairing gains from; None where no seed is shared."""
     paired: bool
     """Whether deltas leave out what a seed does to all arms alike; not where arms and seeds are too few for it."""
+
+    @property
+    def pooled(self) -> bool:
+        """Whether every delta uses one variance of all arms."""
+        return not self.unlike
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,9 +10,10 @@ from typing import get_args
 from rich.console import Console
 
 from analysis.commandline import Parser, file_path, refuse
-from analysis.comparison import DEFAULT_RUN_SD, compare
+from analysis.comparison import compare
 from analysis.interim import no_look_yet
 from analysis.metrics import MetricError
+from analysis.noise import RUN_SD
 from analysis.records import Estimand, Report, Verdict
 from analysis.report import figures_of, print_report, render_html, render_json, render_markdown, write_text
 from analysis.sources import load
@@ -140,7 +141,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--resamples", type=int, default=10_000, metavar="N", help="replicates of the bootstrap; default 10000")
     add("--seed", type=int, default=0, metavar="N", help="seed of its draws; default 0")
     add(
-        "--run-sd", type=float, default=DEFAULT_RUN_SD, metavar="F",
+        "--run-sd", type=float, default=RUN_SD, metavar="F",
         help="run-to-run standard deviation to assume of an arm with one run; default 0.006",
     )  # fmt: skip
     add(

@@ -137,6 +137,16 @@ def wrapped(arm: str) -> list[str]:
     return [line for part in arm.replace("+", "\n+ ").split("\n") for line in wrap(part, _LONGEST_LINE)] or [arm]
 
 
+def interval_lines(
+    axes: Axes, y: float, middle: float, alone: tuple[float, float], together: tuple[float, float], verdict: Verdict
+) -> None:
+    """Draw an estimate with its own interval, thick, and the one that holds for its whole family, thin."""
+    colour = COLOURS[verdict]
+    axes.plot(together, (y, y), color=colour, linewidth=1.1, zorder=3)
+    axes.plot(alone, (y, y), color=colour, linewidth=3.4, solid_capstyle="butt", zorder=4)
+    axes.plot(middle, y, MARKERS[verdict], color=colour, markersize=7, markeredgecolor=PAPER, zorder=5)
+
+
 def beside_row(axes: Axes, row: int, value: str, words: str, colour: str = MUTED) -> None:
     """Write a value and, below it, some words at the right of a row."""
     place: Any = {"xycoords": axes.get_yaxis_transform(), "va": "center", "annotation_clip": False, "fontsize": 9}

@@ -9,11 +9,10 @@ from analysis.report.drawing import (
     COLOURS,
     INK,
     MARGIN_BAND,
-    MARKERS,
     NOISE_BAND,
-    PAPER,
     Figure,
     beside_row,
+    interval_lines,
     rows_plot,
     svg_of,
 )
@@ -57,15 +56,12 @@ def _bands(axes: Axes, report: Report, unit: Unit) -> None:
 
 
 def _interval(axes: Axes, row: int, comparison: Comparison, unit: Unit) -> None:
-    colour, f = COLOURS[comparison.verdict], unit.factor
-    ends = (comparison.ci_low_simultaneous * f, comparison.ci_high_simultaneous * f)
-    axes.plot(ends, (row, row), color=colour, linewidth=1.1, zorder=3)
+    f = unit.factor
     alone = (comparison.ci_low * f, comparison.ci_high * f)
-    axes.plot(alone, (row, row), color=colour, linewidth=3.4, solid_capstyle="butt", zorder=4)
-    mark = MARKERS[comparison.verdict]
-    axes.plot(comparison.delta * f, row, mark, color=colour, markersize=7, markeredgecolor=PAPER, zorder=5)
+    together = (comparison.ci_low_simultaneous * f, comparison.ci_high_simultaneous * f)
+    interval_lines(axes, row, comparison.delta * f, alone, together, comparison.verdict)
     words = f"{SIGNS[comparison.verdict]} {verdict_words(comparison)}"
-    beside_row(axes, row, unit.delta(comparison.delta), words, colour)
+    beside_row(axes, row, unit.delta(comparison.delta), words, COLOURS[comparison.verdict])
 
 
 def _caption(report: Report, unit: Unit) -> str:

@@ -10,11 +10,10 @@ from analysis.report.drawing import (
     COLOURS,
     INK,
     MARGIN_BAND,
-    MARKERS,
     MUTED,
-    PAPER,
     Figure,
     beside_row,
+    interval_lines,
     rows_plot,
     svg_of,
 )
@@ -69,14 +68,11 @@ def _steps(axes: Axes, row: int, together: Together, unit: Unit) -> None:
 
 def _both(axes: Axes, row: int, effect: Effect, together: Together, unit: Unit) -> None:
     """Both together, with the interval of how far from the sum they would land."""
-    verdict, f, y = COMPOSING[together.label], unit.factor, row + 0.16
-    colour, total = COLOURS[verdict], sum(together.apart)
-    wide = ((total + effect.ci_low_simultaneous) * f, (total + effect.ci_high_simultaneous) * f)
-    axes.plot(wide, (y, y), color=colour, linewidth=1.1, zorder=3)
+    verdict, f, total = COMPOSING[together.label], unit.factor, sum(together.apart)
     alone = ((total + effect.ci_low) * f, (total + effect.ci_high) * f)
-    axes.plot(alone, (y, y), color=colour, linewidth=3.4, solid_capstyle="butt", zorder=4)
-    axes.plot(together.both * f, y, MARKERS[verdict], color=colour, markersize=7, markeredgecolor=PAPER, zorder=5)
-    beside_row(axes, row, unit.delta(effect.estimate), f"{SIGNS[verdict]} {together.label}", colour)
+    wide = ((total + effect.ci_low_simultaneous) * f, (total + effect.ci_high_simultaneous) * f)
+    interval_lines(axes, row + 0.16, together.both * f, alone, wide, verdict)
+    beside_row(axes, row, unit.delta(effect.estimate), f"{SIGNS[verdict]} {together.label}", COLOURS[verdict])
 
 
 def _caption(report: Report, unit: Unit) -> str:

@@ -12,12 +12,11 @@ from analysis.alternatives import percentile_interval, plainly_weighted, seed_pe
 from analysis.inference import Inference, infer
 from analysis.influence import Measured, Units
 from analysis.metrics import Floats
-from analysis.noise import Term, seed_noise
+from analysis.noise import RUN_SD, Term, seed_noise
 from analysis.resampling import Draws, deviations, linear_image_deviations, widened
 from analysis.simulation.world import BASELINE, Drawn, World, drawn
 from analysis.variance import Contrast, Interval, contrast, satterthwaite, t_interval
 
-RUN_SD = 0.006
 _BATCH_BYTES = 2**25
 """Replicates of images that are held at a time."""
 

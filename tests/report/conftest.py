@@ -58,7 +58,6 @@ def report():
             ci_low=0.0049,
             ci_high=0.0081,
             alike_p=0.64,
-            pooled=True,
             unlike=(),
             seed_correlation=0.21,
             paired=True,

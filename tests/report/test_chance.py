@@ -132,7 +132,7 @@ def test_intervals_for_fixed_checkpoints_are_said_to_leave_the_noise_out(report,
             "one variance, pooled over their runs, serves every arm.",
         ),
         (
-            {"alike_p": 0.0002, "unlike": ("focal_gamma=3",), "pooled": False},
+            {"alike_p": 0.0002, "unlike": ("focal_gamma=3",)},
             "Not all deltas are taken to vary alike from seed to seed (Bartlett's p <0.001): of focal_gamma=3 the "
             "delta varies more than the rest lets expect and rests on its own runs alone, the others share one "
             "variance of all arms.",
@@ -146,7 +146,7 @@ def test_whether_arms_vary_alike_is_said_with_what_follows_from_it(report, chang
 
 def test_where_every_delta_has_its_own_variance_no_others_share_one(report):
     arms = tuple(c.arm for c in report.comparisons)
-    sentence = chance(noisy(report, unlike=arms, pooled=False))[1]
+    sentence = chance(noisy(report, unlike=arms))[1]
     assert sentence.endswith("rests on its own runs alone.")
 
 
