@@ -7,7 +7,7 @@ import numpy as np
 from analysis.influence import Measured, Units
 from analysis.metrics import Floats
 from analysis.noise import Term
-from analysis.resampling import Draws, image_counts
+from analysis.resampling import Draws, drawn_sums
 from analysis.variance import Contrast, Interval, t_interval
 
 
@@ -30,8 +30,7 @@ def replicate_plainly(differences: Measured, units: Units, draws: Draws) -> Floa
 
     Its variance is too small in the seeds and counts the residual about three times (`plain_variance`).
     """
-    moved = np.concatenate([counts @ differences.influence.T for _, counts in image_counts(units, draws)])
-    return plainly_weighted(differences, moved.T, draws)
+    return plainly_weighted(differences, drawn_sums(differences.influence, units, draws), draws)
 
 
 def plainly_weighted(differences: Measured, of_runs: Floats, draws: Draws) -> Floats:
@@ -62,7 +61,7 @@ def replicate_additively(c: Contrast, differences: Measured, units: Units, draws
     of_seeds = times @ (differences.scores - differences.scores.mean()) / math.sqrt(n * (n - 1))
     share = math.sqrt(c.img_alone / c.img.variance) if c.img.variance else 0.0
     scaled = differences.influence.mean(axis=0) * np.sqrt(units.inflation) * share
-    of_images = np.concatenate([counts @ scaled for _, counts in image_counts(units, draws)])
+    (of_images,) = drawn_sums(scaled[None], units, draws)
     return np.asarray(c.delta + of_seeds + of_images)
 
 

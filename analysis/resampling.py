@@ -25,14 +25,32 @@ from analysis.metrics import Features, Floats, Metric, Outcome
 from analysis.records import Estimand
 from analysis.variance import Contrast
 
-_BLOCK_CELLS = 2**18
-"""Weights of one stratum in a block of replicates: few enough for a core's cache, whatever B is."""
+_BLOCK_CELLS = 2**24
+"""Counts in a block of replicates: 64 MiB of them, whatever B is."""
+_FEW_ROWS = 96
+"""Replicates of a metric that is scored anew at a time: their weights stay in a core's cache."""
 _LEAST_BEYOND = 30
 """Replicates beyond an interval's ends, at least."""
 _MOST_ROWS = 1024
-"""Replicates in a block, where strata are small."""
+"""Replicates in a block, where units are few."""
+_RENAMINGS = 10
+"""Replicates that share the counts of a large stratum: to draw a count costs several times what its use costs."""
+_LARGE = 128
+"""Units of a stratum that is large: renamed, it moves two replicates as if they were hardly related."""
 
 Singles = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """How often each unit is drawn in a block of replicates."""
+
+    rows: slice
+    """Which replicates."""
+    values: Singles
+    """The counts, [rows, G]."""
+    order: NDArray[np.intp]
+    """The unit that each column of `values` counts, [G]: of the column's stratum."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,13 +110,18 @@ def widened(moved: Floats, contrasts: Sequence[Contrast], draws: Draws, *, estim
 
 def linear_image_deviations(influence: Floats, units: Units, draws: Draws) -> Floats:
     """sum_g sqrt(G/(G-1)) (w_g - 1) u_g of each row of influence [M, G], [M, B]; u is centred within strata."""
-    columns = (influence * np.sqrt(units.inflation)).T.astype(np.float32)
-    moved = np.empty((draws.n_resamples, len(influence)), dtype=np.float32)
+    return drawn_sums(influence * np.sqrt(units.inflation), units, draws)
+
+
+def drawn_sums(values: Floats, units: Units, draws: Draws) -> Floats:
+    """sum_g w_g v_g of each row of values [M, G], [M, B]."""
+    columns = values.T.astype(np.float32)
+    sums = np.empty((draws.n_resamples, len(values)), dtype=np.float32)
     # More threads would wait for the draws most of the time, and those of BLAS spin while they wait.
     with threadpool_limits(1, user_api="blas"):
-        for rows, counts in image_counts(units, draws):
-            moved[rows] = counts @ columns
-    return np.ascontiguousarray(moved.T, dtype=np.float64)
+        for counts in image_counts(units, draws):
+            sums[counts.rows] = counts.values @ columns[counts.order]
+    return np.ascontiguousarray(sums.T, dtype=np.float64)
 
 
 def exact_image_deviations(
@@ -109,29 +132,52 @@ def exact_image_deviations(
     The mean goes because a bootstrap adds its bias once more to a score that is not linear; the delta stays the
     centre.
     """
-    masses, stretch = _stacked([units.masses]), np.sqrt(units.inflation).astype(np.float32)
+    masses, stretch = _stacked([units.masses]), np.sqrt(units.inflation).astype(np.float32)[:, None]
     sums = {arm: _stacked([units.totals(metric.features(run)) for run in runs]) for arm, runs in outcomes.items()}
     means = {arm: np.empty(draws.n_resamples) for arm in outcomes}
-    for rows, counts in image_counts(units, draws):
-        weights = np.ascontiguousarray((1 + stretch * (counts - 1)).T)
+    for rows, counts in unit_counts(units, draws):
+        weights = 1 + stretch * (counts - 1)
         of_masses = (masses @ weights).T.astype(np.float64)
         for arm, runs in outcomes.items():
-            of_runs = (sums[arm] @ weights).reshape(len(runs), -1, len(counts)).swapaxes(1, 2)
+            of_runs = (sums[arm] @ weights).reshape(len(runs), -1, weights.shape[1]).swapaxes(1, 2)
             means[arm][rows] = metric.value(of_runs.astype(np.float64), of_masses).mean(axis=0)
     return {arm: of_arm - of_arm.mean() for arm, of_arm in means.items()}
 
 
-def image_counts(units: Units, draws: Draws) -> Iterator[tuple[slice, Singles]]:
-    """How often each unit is drawn when each stratum draws as many as it has, [rows, G], block by block."""
-    sizes, rng = units.sizes.tolist(), draws.stream("images")
-    stops = np.cumsum(sizes).tolist()
-    step = min(_MOST_ROWS, max(1, _BLOCK_CELLS // max(sizes)))
-    for start in range(0, draws.n_resamples, step):
-        rows = slice(start, min(start + step, draws.n_resamples))
-        counts = np.empty((rows.stop - rows.start, units.n_units), dtype=np.float32)
-        for stop, size in zip(stops, sizes, strict=True):
-            counts[:, stop - size : stop] = _multinomial(rng, len(counts), size)
-        yield rows, counts
+def unit_counts(units: Units, draws: Draws) -> Iterator[tuple[slice, Singles]]:
+    """The same as `image_counts`, the units in their own order, [G, rows], and a few replicates at a time."""
+    for counts in image_counts(units, draws):
+        column = np.argsort(counts.order)
+        for start in range(0, len(counts.values), _FEW_ROWS):
+            few = counts.values[start : start + _FEW_ROWS]
+            first = counts.rows.start + start
+            yield slice(first, first + len(few)), np.ascontiguousarray(few.T[column])
+
+
+def image_counts(units: Units, draws: Draws) -> Iterator[Counts]:
+    """How often each unit is drawn when each stratum draws as many as it has, block by block of replicates.
+
+    Ten replicates share the counts of a large stratum, each with its units renamed at random. A count is as likely
+    to fall to any unit, so every replicate is an exact draw, and two that share counts are uncorrelated. A block is
+    valid until the next one is asked for.
+    """
+    rng, n_sets = draws.stream("images"), math.ceil(draws.n_resamples / _RENAMINGS)
+    orders = [np.argsort(units.stratum + rng.random(units.n_units)) for _ in range(_RENAMINGS)]
+    step = min(_MOST_ROWS, max(1, _BLOCK_CELLS // units.n_units))
+    for start in range(0, n_sets, step):
+        values = np.empty((min(step, n_sets - start), units.n_units), dtype=np.float32)
+        _fill(values, units, rng, large=True)
+        for first, order in zip(range(start, draws.n_resamples, n_sets), orders, strict=False):
+            _fill(values, units, rng, large=False)
+            n_rows = min(len(values), draws.n_resamples - first)
+            yield Counts(rows=slice(first, first + n_rows), values=values[:n_rows], order=order)
+
+
+def _fill(values: Singles, units: Units, rng: np.random.Generator, *, large: bool) -> None:
+    """Draw the counts of the strata that are large, or of those that are not, into values [rows, G]."""
+    for stop, size in zip(np.cumsum(units.sizes).tolist(), units.sizes.tolist(), strict=True):
+        if (size >= _LARGE) == large:
+            values[:, stop - size : stop] = _multinomial(rng, len(values), size)
 
 
 def _multinomial(rng: np.random.Generator, n_rows: int, size: int) -> NDArray[np.int64]:

@@ -12,7 +12,7 @@ from sklearn.metrics import f1_score
 from analysis.comparison import compare
 from analysis.influence import units_of
 from analysis.metrics import metric_named, outcome
-from analysis.resampling import Draws, image_counts
+from analysis.resampling import Draws, unit_counts
 from tests.analysis.conftest import make_study
 
 
@@ -44,7 +44,7 @@ def test_no_replicate_loses_a_rare_class():
     """Unstratified resampling leaves a class of three out of one test set in twenty."""
     label = np.repeat([0, 1, 2], [60, 12, 3])
     units = units_of(label, np.char.zfill(np.arange(75).astype(str), 3), 3)
-    counts = np.concatenate([c for _, c in image_counts(units, Draws(n_resamples=2000, seed=0))])
+    counts = np.concatenate([c.T for _, c in unit_counts(units, Draws(n_resamples=2000, seed=0))])
     for stratum, size in enumerate(units.sizes):
         assert (counts[:, units.stratum == stratum].sum(axis=1) == size).all()
 
@@ -103,8 +103,7 @@ def test_macro_f1_is_scored_anew_on_the_drawn_images_and_not_averaged_over_them(
     done = outcome(label, probabilities)
     metric = metric_named("macro_f1", classes="abc", sizes=np.bincount(label).astype(float))
     units = units_of(label, np.char.zfill(np.arange(47).astype(str), 3), 3)
-    ((_, counts),) = image_counts(units, Draws(n_resamples=50, seed=0))
-    for of_units in counts[:10].astype(float):
+    for of_units in np.concatenate([c.T[:1] for _, c in unit_counts(units, Draws(n_resamples=50, seed=0))]):
         weights = of_units[units.of_image]
         masses = np.bincount(label, weights, minlength=3)
         ours = metric.value(weights @ metric.features(done), masses)
