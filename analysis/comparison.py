@@ -29,6 +29,7 @@ def compare(
     n_resamples: int = 10_000,
     seed: int = 0,
     run_sd: float = RUN_SD,
+    quick: bool = False,
 ) -> Report:
     """Every arm against the baseline on one metric, with a verdict each; the same input gives the same report.
 
@@ -41,6 +42,7 @@ def compare(
         n_resamples: replicates of the bootstrap.
         seed: seed of its draws.
         run_sd: run-to-run standard deviation to assume of an arm with one run, as a fraction.
+        quick: judge the arms and leave out all else that can be made of their predictions.
 
     Raises MetricError for a metric that there is not, SourceError for a baseline that there is not.
     """
@@ -60,7 +62,7 @@ def compare(
     names = list(dict.fromkeys([question.primary_metric, *question.guard_metrics]))
     estimates = estimate_scores(design, table, names) if table else estimate(design, names)
     primary = estimates[question.primary_metric]
-    return Report(
+    report = Report(
         name=question.name,
         question=question.sentence,
         metric=question.primary_metric,
@@ -80,6 +82,12 @@ def compare(
         problems=study.problems,
         provenance=study.provenance,
     )
+    return report if quick or table else _completed(report, design)
+
+
+def _completed(report: Report, design: Design) -> Report:  # noqa: ARG001 each section takes what it needs
+    """The report with all that can be made of the arms' predictions beyond their verdicts."""
+    return report
 
 
 def _design(study: Study, *, estimand: Estimand, run_sd: float, draws: Draws, look: Look | None) -> Design:

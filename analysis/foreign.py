@@ -27,7 +27,7 @@ class _Entry:
     path: Path
 
 
-def load_index(path: Path) -> Study:
+def load_index(path: Path, *, quick: bool = False) -> Study:
     """The study behind an index CSV with columns arm, seed, path; paths are relative to the CSV.
 
     The baseline is the arm of that name, else the first arm. Raises SourceError, naming file and row.
@@ -40,7 +40,7 @@ def load_index(path: Path) -> Study:
         baseline=best_baseline(arms),
         arms={arm: {} for arm in arms},
     )
-    return assemble(question, ahead(_tested, entries), provenance={"index": path.name})
+    return assemble(question, ahead(_tested, entries), provenance={"index": path.name}, quick=quick)
 
 
 def best_baseline(arms: Sequence[str]) -> str:
@@ -104,6 +104,7 @@ def _read_native(entry: _Entry) -> Tested:
         group_id=predictions.group_id,
         label=predictions.label.astype(np.int64),
         probabilities=predictions.probabilities,
+        logits_hflip=predictions.logits_hflip,
     )
 
 

@@ -16,7 +16,15 @@ from analysis.interim import no_look_yet
 from analysis.metrics import MetricError
 from analysis.noise import RUN_SD
 from analysis.records import Estimand, Report, Verdict
-from analysis.report import figures_of, print_report, render_html, render_json, render_markdown, write_text
+from analysis.report import (
+    figures_of,
+    print_report,
+    render_html,
+    render_json,
+    render_markdown,
+    sections_of,
+    write_text,
+)
 from analysis.sources import load
 from analysis.study import SourceError
 
@@ -70,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     asked = _parser().parse_args(argv)
     try:
         report = compare(
-            load(asked.path),
+            load(asked.path, quick=asked.quick),
             metric=asked.metric,
             margin=asked.margin,
             estimand=asked.estimand,
@@ -78,6 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             n_resamples=asked.resamples,
             seed=asked.seed,
             run_sd=asked.run_sd,
+            quick=asked.quick,
         )
         unmet = _unmet(report, asked.require)
         _write(report, asked)
@@ -109,12 +118,13 @@ def _unmet(report: Report, required: Sequence[Requirement]) -> list[str]:
 
 
 def _write(report: Report, asked: argparse.Namespace) -> None:
+    sections = sections_of(report) if asked.html or asked.markdown else ()
     if asked.json:
         write_text(asked.json, render_json(report))
     if asked.html:
-        write_text(asked.html, render_html(report, figures_of(report)))
+        write_text(asked.html, render_html(report, figures_of(report), sections))
     if asked.markdown:
-        write_text(asked.markdown, render_markdown(report))
+        write_text(asked.markdown, render_markdown(report, sections))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -145,6 +155,7 @@ def _parser() -> argparse.ArgumentParser:
         "--run-sd", type=float, default=RUN_SD, metavar="F",
         help="run-to-run standard deviation to assume of an arm with one run; default 0.006",
     )  # fmt: skip
+    add("--quick", action="store_true", help="judge the arms alone: nothing is made of their predictions besides")
     add(
         "--json", type=file_path, metavar="F", help="write the report for programs; same input and seed, same bytes"
     )

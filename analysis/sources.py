@@ -5,6 +5,7 @@ import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from analysis.foreign import load_index, read_csv
 from analysis.lookahead import ahead
+from analysis.posthoc import Split
 from analysis.predictions import PredictionError, Predictions, read_predictions
 from analysis.scores import ScoreTable, load_scores
 from analysis.study import Question, SetAside, SourceError, Study, Tested, assemble
@@ -26,33 +28,34 @@ class _Trial:
     arm: str
     seed: int
     trial_id: str
-    predictions: Path
+    folder: Path
     manifest: Mapping[str, Any]
 
 
-def load(path: Path) -> Study | ScoreTable:
+def load(path: Path, *, quick: bool = False) -> Study | ScoreTable:
     """The study at PATH, or the scores in a CSV that names no files. Raises SourceError."""
     is_csv = path.is_file() and path.suffix.lower() == ".csv"
-    return load_scores(path) if is_csv and "path" not in read_csv(path).columns else load_study(path)
+    return load_scores(path) if is_csv and "path" not in read_csv(path).columns else load_study(path, quick=quick)
 
 
-def load_study(path: Path) -> Study:
+def load_study(path: Path, *, quick: bool = False) -> Study:
     """The study in a sweep's folder, or behind an index CSV with columns arm, seed, path.
 
-    Trials that are missing, failed or damaged become lines in the study's problems. Raises SourceError where PATH
-    is neither, or where nothing in it can be judged.
+    Trials that are missing, failed or damaged become lines in the study's problems. `quick` reads test predictions
+    alone and makes nothing of them after training. Raises SourceError where PATH is neither, or where nothing in it
+    can be judged.
     """
     if (path / "sweep.json").is_file():
-        return _load_sweep(path)
+        return _load_sweep(path, quick=quick)
     if path.is_file() and path.suffix.lower() == ".csv":
-        return load_index(path)
+        return load_index(path, quick=quick)
     kind = "a folder without sweep.json" if path.is_dir() else "another file" if path.exists() else "nothing"
     raise SourceError(
         f"{path} must be a sweep's folder (with sweep.json) or an index CSV (arm, seed, path), got {kind}"
     )
 
 
-def _load_sweep(folder: Path) -> Study:
+def _load_sweep(folder: Path, *, quick: bool) -> Study:
     path = folder / "sweep.json"
     asked = _read_json(path)
     try:
@@ -64,7 +67,11 @@ def _load_sweep(folder: Path) -> Study:
         raise SourceError(f"{path}: a trial's arm must be one of the arms, got {name!r}")
     manifests = [trial.manifest for trial in trials if isinstance(trial, _Trial)]
     return assemble(
-        question, ahead(_tested, trials), provenance=_provenance(manifests), problems=_mixtures(manifests)
+        question,
+        ahead(partial(_tested, quick=quick), trials),
+        provenance=_provenance(manifests),
+        problems=_mixtures(manifests),
+        quick=quick,
     )
 
 
@@ -104,7 +111,7 @@ def _trial(trials: Path, entry: Mapping[str, Any]) -> _Trial | SetAside:
         return _unfinished(arm, seed, folder)
     except SourceError as error:
         return SetAside(arm=arm, seed=seed, state="damaged", why=str(error))
-    return _Trial(arm=arm, seed=seed, trial_id=trial_id, predictions=folder / "test.parquet", manifest=manifest)
+    return _Trial(arm=arm, seed=seed, trial_id=trial_id, folder=folder, manifest=manifest)
 
 
 def _unfinished(arm: str, seed: int, folder: Path) -> SetAside:
@@ -118,16 +125,17 @@ def _unfinished(arm: str, seed: int, folder: Path) -> SetAside:
     )
 
 
-def _tested(trial: _Trial | SetAside) -> Tested | SetAside:
+def _tested(trial: _Trial | SetAside, *, quick: bool) -> Tested | SetAside:
     """The trial's predictions, where the file is the one that its manifest seals."""
     if isinstance(trial, SetAside):
         return trial
     try:
-        predictions = _read_sealed(trial)
+        predictions = _read_sealed(trial, "test.parquet")
+        val = None if quick or "val.parquet" not in _sealed(trial) else _read_sealed(trial, "val.parquet")
     except (SourceError, PredictionError) as error:
         return SetAside(arm=trial.arm, seed=trial.seed, state="damaged", why=str(error))
     return Tested(
-        source=str(trial.predictions),
+        source=str(trial.folder / "test.parquet"),
         arm=trial.arm,
         seed=trial.seed,
         classes=predictions.classes,
@@ -135,13 +143,34 @@ def _tested(trial: _Trial | SetAside) -> Tested | SetAside:
         group_id=predictions.group_id,
         label=predictions.label.astype(np.int64),
         probabilities=predictions.probabilities,
+        logits_hflip=predictions.logits_hflip,
+        val=None if val is None else split_of(val, predictions.classes),
     )
 
 
-def _read_sealed(trial: _Trial) -> Predictions:
-    path = trial.predictions
+def split_of(predictions: Predictions, classes: Sequence[str]) -> Split:
+    """The predictions as a split, their classes in this order. Raises SourceError where they are others."""
+    if set(predictions.classes) != set(classes):
+        raise SourceError(
+            f"val and test must have the same classes, got {', '.join(predictions.classes)} "
+            f"and {', '.join(classes)}"
+        )
+    split = Split(
+        label=predictions.label.astype(np.int64),
+        logits=predictions.logits,
+        logits_hflip=predictions.logits_hflip,
+    )
+    return split.columns(np.asarray([predictions.classes.index(name) for name in classes]))
+
+
+def _sealed(trial: _Trial) -> Mapping[str, str]:
+    """The hash of each of the trial's files, as its manifest has it."""
     files = trial.manifest.get("files")
-    sealed = files.get(path.name) if isinstance(files, dict) else None
+    return files if isinstance(files, dict) else {}
+
+
+def _read_sealed(trial: _Trial, name: str) -> Predictions:
+    path, sealed = trial.folder / name, _sealed(trial).get(name)
     if not path.is_file():
         raise SourceError(f"{path} is gone")
     with path.open("rb") as file:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.metrics import Floats, Outcome, outcome
+from analysis.posthoc import PostHoc, Split, posthoc
 
 Ints = NDArray[np.int64]
 Strings = NDArray[np.str_]
@@ -38,6 +39,17 @@ class Tested:
     """Index into `classes`, [N]."""
     probabilities: Floats
     """[N, K], rows summing to one."""
+    logits_hflip: NDArray[np.floating] | None = None
+    """Of the mirrored images, [N, K]; None where no file has them."""
+    val: Split | None = None
+    """What the same run says of the validation set; None where that is not read."""
+
+    @property
+    def test(self) -> Split:
+        """The same as a split, with the logarithms of the probabilities for logits."""
+        floor = np.finfo(np.float64).tiny
+        logits = np.log(np.maximum(self.probabilities, floor))
+        return Split(label=self.label, logits=logits, logits_hflip=self.logits_hflip)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +76,8 @@ class Run:
     seed: int
     outcome: Outcome
     """What it did with each image, in the study's order."""
+    posthoc: PostHoc | None = None
+    """What is made of it after training; None where nobody asked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,12 +140,15 @@ def assemble(
     *,
     provenance: Mapping[str, Any],
     problems: Sequence[str] = (),
+    quick: bool = False,
 ) -> Study:
     """The study of these files: images in ascending order, arms in the question's, runs by seed.
 
     Each file is reduced to its outcome as it comes, so memory holds one file's probabilities at a time. What was
-    set aside becomes a line of the problems. Raises SourceError where files differ in images, labels, groups or
-    classes, where there is none, or where a name cannot be printed in a line.
+    set aside becomes a line of the problems. `quick` leaves out what is made after training.
+
+    Raises SourceError where files differ in images, labels, groups or classes, where there is none, or where a name
+    cannot be printed in a line.
     """
     check_names(question.name, "an arm", question.arms)
     reference: Tested | None = None
@@ -147,7 +164,8 @@ def assemble(
             reference = in_order
         aligned = _aligned(in_order, reference)
         seen = outcome(reference.label, aligned.probabilities)  # one array of labels serves all runs
-        runs[file.arm][file.seed] = Run(seed=file.seed, outcome=seen)
+        after = None if quick else posthoc(aligned.test, aligned.val, question.arms[file.arm])
+        runs[file.arm][file.seed] = Run(seed=file.seed, outcome=seen, posthoc=after)
     n_runs = len(aside) + sum(map(len, runs.values()))
     lines = _set_aside(aside, n_runs)
     if reference is None:
@@ -204,6 +222,7 @@ def _sorted(file: Tested) -> Tested:
         group_id=file.group_id[order],
         label=file.label[order],
         probabilities=file.probabilities[order],
+        logits_hflip=None if file.logits_hflip is None else file.logits_hflip[order],
     )
 
 
@@ -212,12 +231,14 @@ def _aligned(file: Tested, reference: Tested) -> Tested:
     _check_classes(file, reference)
     _check_images(file, reference)
     if file.classes != reference.classes:
-        place = [file.classes.index(name) for name in reference.classes]
+        place = np.asarray([file.classes.index(name) for name in reference.classes])
         file = replace(
             file,
             classes=reference.classes,
             label=np.argsort(place)[file.label],
             probabilities=file.probabilities[:, place],
+            logits_hflip=None if file.logits_hflip is None else file.logits_hflip[:, place],
+            val=None if file.val is None else file.val.columns(place),
         )
     _check_same(file.label, reference.label, "label", file, reference)
     _check_same(file.group_id, reference.group_id, "group_id", file, reference)

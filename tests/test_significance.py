@@ -294,7 +294,8 @@ def test_the_help_fits_a_terminal(help_text):
 
 def test_the_help_has_every_option(help_text):
     options = (
-        "--baseline --metric --margin --estimand --resamples --seed --run-sd --json --html --markdown --require"
+        "--baseline --metric --margin --estimand --resamples --seed --run-sd "
+        "--quick --json --html --markdown --require"
     )
     assert re.findall(r"^  (--[\w-]+)", help_text, re.MULTILINE) == options.split()
 

@@ -11,6 +11,7 @@ from analysis.report.figures import figures_of
 from analysis.report.html import render_html
 from analysis.report.jsonfile import render_json
 from analysis.report.markdown import render_markdown
+from analysis.report.sections import sections_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,9 +73,9 @@ def _files(folder: Path) -> ReportFiles:
 
 
 def _fill(folder: Path, report: Report) -> None:
-    files, figures = _files(folder), figures_of(report)
+    files, figures, sections = _files(folder), figures_of(report), sections_of(report)
     write_text(files.json, render_json(report))
-    write_text(files.markdown, render_markdown(report))
-    write_text(files.html, render_html(report, figures))
-    for figure in figures:
+    write_text(files.markdown, render_markdown(report, sections))
+    write_text(files.html, render_html(report, figures, sections))
+    for figure in (*figures, *(figure for section in sections for figure in section.figures)):
         write_text(files.figures / f"{figure.name}.svg", figure.svg)

@@ -14,6 +14,7 @@ from analysis.report.drawing import Figure
 from analysis.report.effects import section_of
 from analysis.report.provenance import provenance_rows
 from analysis.report.remarks import remarks
+from analysis.report.section import Section
 from analysis.words import SIGNS, Unit, chance_of, interval_title, metric_title, pvalue, unit_of
 
 
@@ -43,7 +44,7 @@ class Row:
     reason: str
 
 
-def render_html(report: Report, figures: Sequence[Figure]) -> str:
+def render_html(report: Report, figures: Sequence[Figure], sections: Sequence[Section] = ()) -> str:
     """The page as text: no network, no script, no clock; the same report gives the same bytes."""
     environment = Environment(
         loader=PackageLoader("analysis.report", "."), autoescape=True, undefined=StrictUndefined,
@@ -62,6 +63,7 @@ def render_html(report: Report, figures: Sequence[Figure]) -> str:
         chance_title=TITLE,
         chance=chance(report),
         figures=figures,
+        sections=sections,
         remarks=remarks(report),
         provenance=provenance_rows(report.provenance),
         inline=lambda figure: Markup(figure.inline()),

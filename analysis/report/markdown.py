@@ -9,10 +9,11 @@ from analysis.report.chance import TITLE, chance, legend, misled_words
 from analysis.report.effects import section_of
 from analysis.report.provenance import provenance_rows
 from analysis.report.remarks import Remark, remarks
+from analysis.report.section import Section, Table
 from analysis.words import SIGNS, Unit, chance_of, interval_title, metric_title, pvalue, unit_of, verdict_words
 
 
-def render_markdown(report: Report) -> str:
+def render_markdown(report: Report, sections: Sequence[Section] = ()) -> str:
     """The answer, the verdicts with their reasons, the classes, what is missing, how it was made."""
     blocks = [
         f"# {_plain(report.name)}",
@@ -26,6 +27,7 @@ def render_markdown(report: Report) -> str:
         _effects(report),
         _chance(report),
         _classes(report),
+        *map(_section, sections),
         _remarks(report),
         _provenance(report),
     ]
@@ -107,6 +109,19 @@ def _classes(report: Report) -> str:
         for score in sorted(report.arms[0].classes, key=lambda score: -score.n_images)
     )
     return "## Recall of each class\n\n" + _table(head, "l" + "r" * (len(head) - 1), rows)
+
+
+def _section(section: Section) -> str:
+    """The section without its figures, and without the tables for those who look something up."""
+    said = "\n".join(f"- {_plain(sentence)}" for sentence in section.said)
+    tables = [_section_table(table) for table in section.tables if not table.folded]
+    return "\n\n".join(filter(None, (f"## {section.title}", said, *tables, _plain(section.note))))
+
+
+def _section_table(table: Table) -> str:
+    alignment = "".join("r" if column.number else "l" for column in table.columns)
+    rows = ([_code(name), *map(_plain, cells)] for name, *cells in table.rows)
+    return _table([_plain(column.title) for column in table.columns], alignment, rows)
 
 
 def _remarks(report: Report) -> str:

@@ -26,7 +26,7 @@ def test_an_older_report_is_replaced_whole(report, alone, tmp_path):
 def test_a_report_that_fails_half_way_leaves_the_older_one_and_no_litter(report, alone, tmp_path, monkeypatch):
     older = write_report(alone, tmp_path / "report").json.read_text()
 
-    def full(report, figures):
+    def full(report, figures, sections):
         raise OSError("No space left on device")
 
     monkeypatch.setattr(files, "render_html", full)
