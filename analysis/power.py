@@ -104,7 +104,7 @@ def _basis(earlier: Path | None, metric: str | None) -> Basis:
     """The earlier study's, or the defaults."""
     if earlier is None:
         return Basis()
-    study = load_study(earlier)
+    study = load_study(earlier, quick=True)
     question = study.question
     return Basis(
         n_arms=max(2, len(question.arms)),

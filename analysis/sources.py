@@ -159,6 +159,7 @@ def split_of(predictions: Predictions, classes: Sequence[str]) -> Split:
         label=predictions.label.astype(np.int64),
         logits=predictions.logits,
         logits_hflip=predictions.logits_hflip,
+        group_id=predictions.group_id,
     )
     return split.columns(np.asarray([predictions.classes.index(name) for name in classes]))
 

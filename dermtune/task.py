@@ -81,7 +81,7 @@ class Task:
         if not done:
             return ASSUMED
         try:
-            return measured(load_study(self.folder.path), metric=self.plan.sweep.primary_metric)
+            return measured(load_study(self.folder.path, quick=True), metric=self.plan.sweep.primary_metric)
         except SourceError:
             return ASSUMED
 
