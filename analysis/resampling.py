@@ -33,7 +33,7 @@ _LEAST_BEYOND = 30
 """Replicates beyond an interval's ends, at least."""
 _MOST_ROWS = 1024
 """Replicates in a block, where units are few."""
-_RENAMINGS = 10
+_RENAMINGS = 16
 """Replicates that share the counts of a large stratum: to draw a count costs several times what its use costs."""
 _LARGE = 128
 """Units of a stratum that is large: renamed, it moves two replicates as if they were hardly related."""
@@ -157,9 +157,9 @@ def unit_counts(units: Units, draws: Draws) -> Iterator[tuple[slice, Singles]]:
 def image_counts(units: Units, draws: Draws) -> Iterator[Counts]:
     """How often each unit is drawn when each stratum draws as many as it has, block by block of replicates.
 
-    Ten replicates share the counts of a large stratum, each with its units renamed at random. A count is as likely
-    to fall to any unit, so every replicate is an exact draw, and two that share counts are uncorrelated. A block is
-    valid until the next one is asked for.
+    Sixteen replicates share the counts of a large stratum, each with its units renamed at random. A count is as
+    likely to fall to any unit, so every replicate is an exact draw, and two that share counts are uncorrelated. A
+    block is valid until the next one is asked for.
     """
     rng, n_sets = draws.stream("images"), math.ceil(draws.n_resamples / _RENAMINGS)
     orders = [np.argsort(units.stratum + rng.random(units.n_units)) for _ in range(_RENAMINGS)]

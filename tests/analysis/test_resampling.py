@@ -33,7 +33,7 @@ def one_by_one(values: NDArray[np.float64], units: Units, draws: Draws) -> NDArr
     return np.asarray(values @ np.concatenate(counts, axis=1).T)
 
 
-@pytest.mark.parametrize("n_resamples", [1, 7, 10, 1003, 25_000])
+@pytest.mark.parametrize("n_resamples", [1, 7, 16, 1003, 25_000])
 def test_every_replicate_draws_as_many_of_each_stratum_as_it_has(n_resamples):
     units = strata(300, 12, 2)
     counts = counts_of(units, n_resamples)
@@ -43,9 +43,9 @@ def test_every_replicate_draws_as_many_of_each_stratum_as_it_has(n_resamples):
 
 @pytest.mark.parametrize("size", [3, 40, 400])
 def test_a_units_count_is_binomial(size):
-    """In each of ten replicates, sharing their counts or not: the chi-square of one unit's over many passes."""
+    """In each of sixteen replicates, sharing their counts or not: the chi-square of one unit's over many passes."""
     units = strata(size, 5)
-    counts = np.stack([counts_of(units, 10, seed)[:, size // 2] for seed in range(500)])
+    counts = np.stack([counts_of(units, 16, seed)[:, size // 2] for seed in range(500)])
     for replicate in counts.T:
         seen = np.bincount(replicate.astype(int).clip(max=3), minlength=4)
         cut = stats.binom(size, 1 / size)
@@ -54,10 +54,10 @@ def test_a_units_count_is_binomial(size):
 
 
 def test_replicates_that_share_their_counts_are_uncorrelated():
-    """numpy's correlations of each pair of the ten over 1,000 passes; the largest of 45 may reach 4 errors."""
+    """numpy's correlations of each pair of sixteen over 1,000 passes; the largest of 120 may reach 4 errors."""
     units, values = strata(200), np.random.default_rng(0).exponential(size=(1, 200))
-    sums = np.stack([drawn_sums(values, units, Draws(n_resamples=10, seed=seed))[0] for seed in range(1000)])
-    correlations = np.corrcoef(sums.T)[np.triu_indices(10, 1)]
+    sums = np.stack([drawn_sums(values, units, Draws(n_resamples=16, seed=seed))[0] for seed in range(1000)])
+    correlations = np.corrcoef(sums.T)[np.triu_indices(16, 1)]
     assert np.abs(correlations).max() < 4 / np.sqrt(1000)
 
 
@@ -79,6 +79,6 @@ def test_interval_ends_from_shared_counts_are_as_exact_as_from_counts_drawn_one_
 def test_blocks_are_no_larger_for_more_replicates():
     units = strata(3000, 100)
     few, many = (
-        max(c.values.nbytes for c in image_counts(units, Draws(n_resamples=n, seed=0))) for n in (10_240, 200_000)
+        max(c.values.nbytes for c in image_counts(units, Draws(n_resamples=n, seed=0))) for n in (16_384, 200_000)
     )
     assert few == many
