@@ -5,18 +5,24 @@ from dataclasses import replace
 
 import numpy as np
 
+from analysis.aftertraining import treated_arms
 from analysis.deltas import comparisons_of, noise_of
 from analysis.effects import effects_of
 from analysis.estimates import Design, Estimates, estimate, estimate_scores
 from analysis.influence import no_units, units_of
 from analysis.interim import at_look
+from analysis.labelnoise import label_noise
 from analysis.looks import Look
 from analysis.noise import RUN_SD
 from analysis.records import ArmSummary, Estimand, Report
+from analysis.rejudging import relabelled
+from analysis.reliability import calibration_of
 from analysis.resampling import Draws
 from analysis.scores import ScoreTable
 from analysis.study import Arm, SourceError, Study
 from analysis.summaries import summarise, summarise_scores
+from analysis.tail import tail_of
+from analysis.tiers import Stated, tiers_of
 
 
 def compare(
@@ -29,6 +35,7 @@ def compare(
     n_resamples: int = 10_000,
     seed: int = 0,
     run_sd: float = RUN_SD,
+    stated: Stated = Stated(),  # noqa: B008 frozen
     quick: bool = False,
 ) -> Report:
     """Every arm against the baseline on one metric, with a verdict each; the same input gives the same report.
@@ -42,6 +49,7 @@ def compare(
         n_resamples: replicates of the bootstrap.
         seed: seed of its draws.
         run_sd: run-to-run standard deviation to assume of an arm with one run, as a fraction.
+        stated: risks that the thresholds of the three tiers must keep.
         quick: judge the arms and leave out all else that can be made of their predictions.
 
     Raises MetricError for a metric that there is not, SourceError for a baseline that there is not.
@@ -56,6 +64,8 @@ def compare(
     )
     if table:
         estimand = _of_scores(estimand)
+    for name, risk in (("answer_risk", stated.answer), ("top3_risk", stated.top3)):
+        _require(0 < risk < 1, name, "be above 0 and below 1", risk)
     looked = at_look(replace(whole, question=question))
     study, draws = looked.study, Draws(n_resamples=n_resamples, seed=seed)
     design = _design(study, estimand=estimand, run_sd=run_sd, draws=draws, look=looked.look)
@@ -82,12 +92,17 @@ def compare(
         problems=study.problems,
         provenance=study.provenance,
     )
-    return report if quick or table else _completed(report, design)
+    return report if quick or table else _completed(report, design, stated)
 
 
-def _completed(report: Report, design: Design) -> Report:  # noqa: ARG001 each section takes what it needs
+def _completed(report: Report, design: Design, stated: Stated) -> Report:
     """The report with all that can be made of the arms' predictions beyond their verdicts."""
-    return report
+    report = replace(report, calibration=calibration_of(design.arms))
+    report = replace(report, posthoc=treated_arms(design) if _judges(design) else ())
+    report = replace(report, abstain=tiers_of(design, stated))
+    report = replace(report, tail=tail_of(design) if _judges(design) else None)
+    report = replace(report, relabelled=relabelled(report, design))
+    return replace(report, label_noise=label_noise(report, design))
 
 
 def _design(study: Study, *, estimand: Estimand, run_sd: float, draws: Draws, look: Look | None) -> Design:

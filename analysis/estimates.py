@@ -81,11 +81,7 @@ class Estimates:
 
     def infer(self, family: Sequence[Contrast]) -> list[Inference]:
         """Intervals and p-values of contrasts that are judged together."""
-        design = self.design
-        moved = deviations(family, self.of_images, design.draws, estimand=design.estimand)
-        spread = widened(moved, family, design.draws, estimand=design.estimand)
-        found = infer([c.delta for c in family], spread, level=design.level)
-        return [_at_look(inference, design.look) for inference in found]
+        return infer_family(family, self.of_images, self.design)
 
 
 def estimate(design: Design, names: Sequence[str]) -> dict[str, Estimates]:
@@ -111,6 +107,20 @@ def estimate(design: Design, names: Sequence[str]) -> dict[str, Estimates]:
     }
 
 
+def estimate_means(design: Design, runs: Mapping[str, Sequence[Measured]]) -> dict[str, Estimates]:
+    """The same of scores that are means over images (`measure_means`), an entry an arm, the baseline first."""
+    moved = iter(_linearly(design, [run for of_score in runs.values() for run in of_score]))
+    return {
+        name: Estimates(
+            name=name,
+            noise=seed_noise(of_score, run_sd=design.run_sd),
+            design=design,
+            of_images={run.arm: next(moved) for run in of_score},
+        )
+        for name, of_score in runs.items()
+    }
+
+
 def estimate_scores(design: Design, table: ScoreTable, names: Sequence[str]) -> dict[str, Estimates]:
     """The same of scores alone, of which no image is known: for the estimand `seeds`. Raises MetricError."""
     return {
@@ -122,6 +132,17 @@ def estimate_scores(design: Design, table: ScoreTable, names: Sequence[str]) -> 
         )
         for name in names
     }
+
+
+def infer_family(family: Sequence[Contrast], of_images: Mapping[str, Floats], design: Design) -> list[Inference]:
+    """Intervals and p-values of contrasts that are judged together.
+
+    `of_images` is what drawing images anew adds to the mean score of each arm that enters one, [B] an arm.
+    """
+    moved = deviations(family, of_images, design.draws, estimand=design.estimand)
+    spread = widened(moved, family, design.draws, estimand=design.estimand)
+    found = infer([c.delta for c in family], spread, level=design.level)
+    return [_at_look(inference, design.look) for inference in found]
 
 
 def _study_metric(study: Study, name: str) -> Metric:

@@ -1,7 +1,8 @@
 """Prediction files made elsewhere: an index CSV that names them, and Parquet or CSV tables of probabilities."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from numpy.typing import NDArray
 from analysis.lookahead import ahead
 from analysis.metrics import Floats
 from analysis.predictions import PredictionError, read_predictions
-from analysis.study import Question, SourceError, Strings, Study, Tested, assemble
+from analysis.split import Split
+from analysis.study import Correction, Question, SourceError, Strings, Study, Tested, assemble
 
 INDEX_COLUMNS = ("arm", "seed", "path")
 SUM_TOLERANCE = 1e-3
@@ -25,10 +27,12 @@ class _Entry:
     arm: str
     seed: int
     path: Path
+    val: Path | None
+    """Its predictions on the validation set; None where the index names none."""
 
 
-def load_index(path: Path, *, quick: bool = False) -> Study:
-    """The study behind an index CSV with columns arm, seed, path; paths are relative to the CSV.
+def load_index(path: Path, *, quick: bool = False, labels: Correction | None = None) -> Study:
+    """The study behind an index CSV with columns arm, seed, path, maybe val; paths are relative to the CSV.
 
     The baseline is the arm of that name, else the first arm. Raises SourceError, naming file and row.
     """
@@ -40,7 +44,13 @@ def load_index(path: Path, *, quick: bool = False) -> Study:
         baseline=best_baseline(arms),
         arms={arm: {} for arm in arms},
     )
-    return assemble(question, ahead(_tested, entries), provenance={"index": path.name}, quick=quick)
+    return assemble(
+        question,
+        ahead(partial(_tested, quick=quick), entries),
+        provenance={"index": path.name},
+        quick=quick,
+        labels=labels,
+    )
 
 
 def best_baseline(arms: Sequence[str]) -> str:
@@ -69,13 +79,43 @@ def _read_index(path: Path) -> list[_Entry]:
     if table.empty:
         raise SourceError(f"{path}: an index must name at least one file, got none")
     runs = run_columns(table, path)
-    files = [path.parent / name for name in table["path"]]
+    files = _named_files(table, "path", path)
+    vals = _named_files(table, "val", path) if "val" in table.columns else [None] * len(files)
+    return [
+        _Entry(arm=arm, seed=seed, path=file, val=val)
+        for (arm, seed), file, val in zip(runs, files, vals, strict=True)
+    ]
+
+
+def _named_files(table: pd.DataFrame, column: str, path: Path) -> list[Path]:
+    """The files that a column of the index names, each of which must be there."""
+    files = [path.parent / name for name in table[column]]
     absent = np.asarray([not file.is_file() for file in files])
-    refuse_rows(absent, path, "path must name a file", table["path"])
-    return [_Entry(arm=arm, seed=seed, path=file) for (arm, seed), file in zip(runs, files, strict=True)]
+    refuse_rows(absent, path, f"{column} must name a file", table[column])
+    return files
 
 
-def _tested(entry: _Entry) -> Tested:
+def _tested(entry: _Entry, *, quick: bool) -> Tested:
+    tested = _read(entry)
+    if entry.val is None or quick:
+        return tested
+    return replace(tested, val=_val(_read(replace(entry, path=entry.val)), tested))
+
+
+def _val(val: Tested, test: Tested) -> Split:
+    """What a run says of its validation set, the classes in the test set's order."""
+    if set(val.classes) != set(test.classes):
+        raise SourceError(
+            f"{val.source}: must have the classes of {test.source} ({', '.join(test.classes)}), "
+            f"got {', '.join(val.classes)}"
+        )
+    in_test = np.isin(val.sample_id, test.sample_id)
+    refuse_rows(in_test, Path(val.source), f"val must have no image of {test.source}", val.sample_id)
+    split = replace(val.test, group_id=val.group_id)
+    return split.columns(np.asarray([val.classes.index(name) for name in test.classes]))
+
+
+def _read(entry: _Entry) -> Tested:
     return _read_native(entry) if _is_native(entry.path) else _read_foreign(entry)
 
 
@@ -110,7 +150,7 @@ def _read_native(entry: _Entry) -> Tested:
 
 def _read_foreign(entry: _Entry) -> Tested:
     path = entry.path
-    table = read_csv(path) if path.suffix.lower() == ".csv" else _read_parquet(path)
+    table = read_table(path)
     for column in ("sample_id", "label"):
         if column not in table.columns:
             raise SourceError(
@@ -118,7 +158,7 @@ def _read_foreign(entry: _Entry) -> Tested:
             )
     if table.empty:
         raise SourceError(f"{path}: must have at least one image, got none")
-    sample_id = _strings(table, "sample_id", path)
+    sample_id = strings(table, "sample_id", path)
     refuse_rows(pd.Series(sample_id).duplicated().to_numpy(), path, "sample_id must be unique", sample_id)
     classes, probabilities = _probabilities(table, path)
     return Tested(
@@ -127,8 +167,8 @@ def _read_foreign(entry: _Entry) -> Tested:
         seed=entry.seed,
         classes=classes,
         sample_id=sample_id,
-        group_id=_strings(table, "group_id", path) if "group_id" in table.columns else sample_id,
-        label=_labels(_strings(table, "label", path), classes, path),
+        group_id=strings(table, "group_id", path) if "group_id" in table.columns else sample_id,
+        label=_labels(strings(table, "label", path), classes, path),
         probabilities=probabilities,
     )
 
@@ -173,7 +213,10 @@ def read_csv(path: Path) -> pd.DataFrame:
         raise SourceError(f"{path}: must be a readable CSV: {error}") from None
 
 
-def _read_parquet(path: Path) -> pd.DataFrame:
+def read_table(path: Path) -> pd.DataFrame:
+    """The table in a CSV, all text, or in a Parquet file. Raises SourceError."""
+    if path.suffix.lower() == ".csv":
+        return read_csv(path)
     try:
         table: pd.DataFrame = pq.read_table(path).to_pandas()
     except (pa.ArrowInvalid, OSError) as error:
@@ -181,7 +224,8 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     return table
 
 
-def _strings(table: pd.DataFrame, column: str, path: Path) -> Strings:
+def strings(table: pd.DataFrame, column: str, path: Path) -> Strings:
+    """The column as text, [N]. Raises SourceError where a cell is empty."""
     values = table[column]
     empty = (values.isna() | (values.astype(str) == "")).to_numpy()
     refuse_rows(empty, path, f"{column} must not be empty", table["sample_id"])

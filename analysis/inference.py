@@ -76,11 +76,14 @@ def _half_widths(values: Floats, below: Floats, above: Floats) -> Floats:
 def _stepped_down(seen: Floats, drawn: Floats) -> list[float]:
     """From the strongest on: how often the largest of the contrasts not yet passed is as large by chance."""
     order = np.argsort(-seen, kind="stable")
-    adjusted, least = [0.0] * len(seen), 0.0
-    for place, c in enumerate(order):
-        least = max(least, _share(drawn[:, order[place:]].max(axis=1) >= seen[c]))
-        adjusted[int(c)] = least
-    return adjusted
+    as_large, largest = np.empty(len(seen)), np.zeros(len(drawn))
+    for place in reversed(range(len(order))):
+        c = order[place]
+        largest = np.maximum(largest, drawn[:, c])
+        as_large[place] = _share(largest >= seen[c])
+    adjusted = np.empty(len(seen))
+    adjusted[order] = np.maximum.accumulate(as_large)
+    return adjusted.tolist()
 
 
 def _share(as_large: NDArray[np.bool_]) -> float:

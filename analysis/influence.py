@@ -1,13 +1,13 @@
 """How much each resampled unit carries of a score: one matrix that the variance and the bootstrap share."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from analysis.metrics import Features, Floats, Metric, Outcome, one_hot
+from analysis.metrics import Features, Floats, Metric, Outcome, metric_named, one_hot
 
 Ints = NDArray[np.int64]
 
@@ -127,24 +127,39 @@ def no_units() -> Units:
 
 def measure(metric: Metric, arm: str, outcomes: Sequence[tuple[int, Outcome]], units: Units) -> Measured:
     """The metric of each seed of an arm, with its units' influence; `outcomes` are (seed, outcome)."""
+    return _measured(metric, arm, {seed: metric.features(outcome) for seed, outcome in outcomes}, units)
+
+
+def measure_means(arm: str, values: Mapping[int, Floats], units: Units) -> Measured:
+    """A mean over images of one number an image, [N] a seed.
+
+    With a score plus each image's influence on it for numbers, this is that score, linear in the images.
+    """
+    metric = metric_named("top1", classes=(), sizes=units.class_sizes)
+    k = len(units.class_sizes)
+    return _measured(metric, arm, {seed: one_hot(units.label, k, of_run) for seed, of_run in values.items()}, units)
+
+
+def _measured(metric: Metric, arm: str, runs: Mapping[int, Features], units: Units) -> Measured:
+    """The metric of the features of each seed."""
     influence = _jackknifed if units.whole else _linearised
+    sums: dict[int, Floats] = {seed: np.asarray(features.sum(axis=0)) for seed, features in runs.items()}
     return Measured(
         arm=arm,
-        seeds=tuple(seed for seed, _ in outcomes),
-        scores=np.asarray([metric.score(outcome) for _, outcome in outcomes]),
-        influence=np.stack([influence(metric, outcome, units) for _, outcome in outcomes]),
+        seeds=tuple(runs),
+        scores=np.asarray([float(metric.value(of_run, units.class_sizes)) for of_run in sums.values()]),
+        influence=np.stack([influence(metric, features, sums[seed], units) for seed, features in runs.items()]),
     )
 
 
-def _linearised(metric: Metric, outcome: Outcome, units: Units) -> Floats:
+def _linearised(metric: Metric, features: Features, sums: Floats, units: Units) -> Floats:
     """First-order influence of each unit on the score, [G], centred within strata.
 
     In a merged stratum a class's own part of the score is shared out among its units: a class with one unit has no
     variance of its own to see, and the spread between classes stands in for it (collapsed strata; Cochran 1977,
     Sampling Techniques, section 5A.12).
     """
-    features = metric.features(outcome)
-    slope = metric.gradient(features.sum(axis=0), units.class_sizes)
+    slope = metric.gradient(sums, units.class_sizes)
     of_sums: Floats = np.asarray(features @ slope.sums)
     of_images = of_sums + slope.masses[units.label]
     values = np.asarray(np.bincount(units.of_image, of_images), dtype=np.float64)
@@ -164,10 +179,10 @@ def _own_share(values: Floats, of_sums: Floats, units: Units) -> Floats:
     return np.asarray(np.where(units.merged, (own - seen) / n_units, 0)[class_of_unit])
 
 
-def _jackknifed(metric: Metric, outcome: Outcome, units: Units) -> Floats:
+def _jackknifed(metric: Metric, features: Features, sums: Floats, units: Units) -> Floats:
     """Influence of each unit from the score without it, [G]: its squares sum to the delete-one jackknife's."""
-    sums, masses = units.totals(metric.features(outcome)).toarray(), units.masses.toarray()
-    without = metric.value(sums.sum(axis=0) - sums, masses.sum(axis=0) - masses)
+    of_units, masses = units.totals(features).toarray(), units.masses.toarray()
+    without = metric.value(sums - of_units, masses.sum(axis=0) - masses)
     n = units.n_units
     return units.centred(-without) * (n - 1) / n
 

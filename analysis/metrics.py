@@ -241,6 +241,11 @@ def metric_named(name: str, *, classes: Sequence[str], sizes: Floats) -> Metric:
     )
 
 
+def mean_recall(chosen: NDArray[np.bool_]) -> Metric:
+    """The mean recall of the chosen classes [K], each with images."""
+    return _ClassMeans(quantity="top1", class_weight=chosen / chosen.sum())
+
+
 def overall_scores(label: NDArray[np.integer], probabilities: NDArray[np.floating]) -> Mapping[str, float]:
     """top1, top3, balanced_accuracy, macro_f1, ece and nll of true classes [N] and probabilities [N, K]."""
     return scores(outcome(label, probabilities))

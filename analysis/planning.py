@@ -162,12 +162,28 @@ def interaction(levels: Sequence[int], one: int, other: int) -> Target:
     return Target(squares=4 * levels[one] * levels[other] / math.prod(levels), n_deltas=2)
 
 
-def smallest_detectable(layout: Layout, n_seeds: int, aim: Aim = DELTA_ALONE) -> float:
+def smallest_detectable(layout: Layout, n_seeds: int | None, aim: Aim = DELTA_ALONE) -> float:
     """The true effect, as a fraction, that is found with the aim's power; infinite with one seed.
 
-    It is found where its t lies beyond the critical value, on the side of its own sign.
+    It is found where its t lies beyond the critical value, on the side of its own sign. None for endless seeds.
     """
+    if n_seeds is None:
+        return _found_from(_images_alone(layout, aim.target), aim)
     return math.inf if n_seeds < 2 else _found_from(_spread(layout, n_seeds, aim.target), aim)
+
+
+def half_width(layout: Layout, n_seeds: int | None, aim: Aim = DELTA_ALONE) -> float:
+    """Half the width of the interval by which the aim judges, as a fraction; infinite with one seed.
+
+    None for endless seeds: what the test images alone leave open.
+    """
+    if n_seeds is None:
+        spread = _images_alone(layout, aim.target)
+    elif n_seeds < 2:
+        return math.inf
+    else:
+        spread = _spread(layout, n_seeds, aim.target)
+    return spread.se * aim.critical(spread.df)
 
 
 def power_at(size: float, layout: Layout, n_seeds: int, aim: Aim = DELTA_ALONE) -> float:
@@ -184,8 +200,7 @@ def power_at(size: float, layout: Layout, n_seeds: int, aim: Aim = DELTA_ALONE) 
 def seeds_for(size: float, layout: Layout, aim: Aim = DELTA_ALONE) -> SeedsNeeded:
     """The fewest seeds an arm with which a true effect of this size, a fraction, is found. Raises PlanningError."""
     _require(0 < size < math.inf, "the delta", "be above 0", size)
-    images_alone = _Spread(se=math.sqrt(_image_variance(layout, aim.target)), df=math.inf)
-    if _found_from(images_alone, aim) >= size:
+    if _found_from(_images_alone(layout, aim.target), aim) >= size:
         return SeedsNeeded(n_seeds=None, images_forbid=True)
     candidates = range(2, MOST_SEEDS + 1)
     n_blind = bisect.bisect(candidates, False, key=lambda n: smallest_detectable(layout, n, aim) <= size)
@@ -197,6 +212,11 @@ def _spread(layout: Layout, n_seeds: int, target: Target) -> _Spread:
     seeds = target.squares * layout.mean_square(n_seeds) / n_seeds
     total = seeds + _image_variance(layout, target)
     return _Spread(se=math.sqrt(total), df=layout.df(n_seeds) * (total / seeds) ** 2)
+
+
+def _images_alone(layout: Layout, target: Target) -> _Spread:
+    """What endless seeds would leave."""
+    return _Spread(se=math.sqrt(_image_variance(layout, target)), df=math.inf)
 
 
 def _image_variance(layout: Layout, target: Target) -> float:

@@ -4,34 +4,17 @@ Everything that is chosen is chosen on `val` and frozen; `test` is only scored.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
+from analysis.calibration import calibration_errors
+from analysis.findings.calibration import CalibrationErrors
 from analysis.metrics import Outcome, outcome
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Split:
-    """What one run says of the images of one split."""
-
-    label: NDArray[np.int64]
-    """True class, [N]."""
-    logits: NDArray[np.floating]
-    """Unnormalised log-probabilities, [N, K]."""
-    logits_hflip: NDArray[np.floating] | None = None
-    """The same of the mirrored image, [N, K]."""
-    group_id: NDArray[np.str_] | None = None
-    """Lesion, patient or case of each image, [N]."""
-
-    def columns(self, place: NDArray[np.integer]) -> "Split":
-        """The classes in another order: class i is what was class `place[i]`."""
-        hflip = None if self.logits_hflip is None else self.logits_hflip[:, place]
-        label = np.argsort(place)[self.label]
-        return replace(self, label=label, logits=self.logits[:, place], logits_hflip=hflip)
+from analysis.split import Split
+from analysis.treatments import TEMPERATURE, Treated, treated
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,15 +27,30 @@ class PostHoc:
     """What each image of `val` belongs to, [N]."""
     treated: Mapping[str, Outcome] = field(default_factory=dict)
     """Its outcome on `test` under each treatment, by the treatment's name."""
+    fitted: Mapping[str, float] = field(default_factory=dict)
+    """The temperature or the tau that a treatment chose on `val`, by its name."""
+    errors: CalibrationErrors | None = None
+    """Its calibration on `test` as trained."""
+    errors_scaled: CalibrationErrors | None = None
+    """The same with its temperature; None without one."""
 
 
-def posthoc(test: Split, val: Split | None, levers: Mapping[str, Any]) -> PostHoc:  # noqa: ARG001 for treatments
+def posthoc(test: Split, val: Split | None, levers: Mapping[str, Any]) -> PostHoc:
     """What is made of one run's predictions; without `val` only what needs no fitting."""
-    if val is None:
-        return PostHoc()
-    return PostHoc(val=outcome(val.label, softmax(val.logits)), val_groups=val.group_id)
+    found = treated(test, val, levers)
+    return PostHoc(
+        val=None if val is None else outcome(val.label, val.probabilities),
+        val_groups=None if val is None else val.group_id,
+        treated={one.name: _outcome(one, test) for one in found},
+        fitted={one.name: one.fitted for one in found if one.fitted is not None},
+        errors=calibration_errors(test.label, test.probabilities),
+        errors_scaled=next((_errors(one) for one in found if one.name == TEMPERATURE), None),
+    )
 
 
-def softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Probabilities [N, K] of logits [N, K], rows summing to one."""
-    return np.asarray(special.softmax(logits.astype(np.float64), axis=1))
+def _outcome(one: Treated, test: Split) -> Outcome:
+    return outcome(test.label, one.split.probabilities)
+
+
+def _errors(one: Treated) -> CalibrationErrors:
+    return calibration_errors(one.split.label, one.split.probabilities)

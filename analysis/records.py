@@ -4,6 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from analysis.findings.abstain import Abstain
+from analysis.findings.calibration import ArmCalibration
+from analysis.findings.labels import LabelNoise, Relabelled
+from analysis.findings.posthoc import TreatedArm
+from analysis.findings.tail import Tail
 from analysis.looks import ALPHA, Look
 
 Estimand = Literal["both", "seeds", "images"]
@@ -247,6 +252,18 @@ class Report:
     """Run-to-run noise over all arms; None with one seed an arm."""
     effects: tuple[Effect, ...] = ()
     """Main effects, then interactions; empty where levers are not crossed."""
+    relabelled: Relabelled | None = None
+    """The same under the labels as given; None where none was corrected."""
+    label_noise: LabelNoise | None = None
+    """At how many wrong labels verdicts turn; None where labels were corrected or nothing is judged."""
+    posthoc: tuple[TreatedArm, ...] = ()
+    """Arms after treatments that need no training, each against itself; none where there are none."""
+    calibration: tuple[ArmCalibration, ...] = ()
+    """Calibration of each arm, the baseline first; none where nobody looked."""
+    abstain: Abstain | None = None
+    """What every arm would do with thresholds on its confidence; None without val."""
+    tail: Tail | None = None
+    """The long tail; None where nothing is compared, or nobody asked."""
     problems: tuple[str, ...] = ()
     """What is missing or was set right, one line each; nothing is skipped in silence."""
     provenance: Mapping[str, Any] = field(default_factory=dict)

@@ -15,18 +15,22 @@ from analysis.comparison import compare
 from analysis.interim import no_look_yet
 from analysis.metrics import MetricError
 from analysis.noise import RUN_SD
+from analysis.recipefile import recipe_source
 from analysis.records import Estimand, Report, Verdict
 from analysis.report import (
     figures_of,
     print_report,
+    print_summary,
     render_html,
     render_json,
     render_markdown,
     sections_of,
+    with_command,
     write_text,
 )
 from analysis.sources import load
 from analysis.study import SourceError
+from analysis.tiers import Stated
 
 PROG = "dermtune-significance"
 
@@ -65,6 +69,10 @@ exit codes: 0 judged, 1 a --require does not hold, 2 bad input.
 """
 
 
+_OUTPUTS = ("path", "summary", "json", "html", "markdown", "write_recipe", "require")
+"""Of the command's words: where it reads, and what becomes of the report."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requirement:
     """An arm and the verdict that it must have."""
@@ -78,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     asked = _parser().parse_args(argv)
     try:
         report = compare(
-            load(asked.path, quick=asked.quick),
+            load(asked.path, quick=asked.quick, labels=asked.labels),
             metric=asked.metric,
             margin=asked.margin,
             estimand=asked.estimand,
@@ -86,19 +94,31 @@ def main(argv: Sequence[str] | None = None) -> int:
             n_resamples=asked.resamples,
             seed=asked.seed,
             run_sd=asked.run_sd,
+            stated=Stated(answer=asked.answer_risk, top3=asked.top3_risk),
             quick=asked.quick,
         )
         unmet = _unmet(report, asked.require)
+        report = with_command(report, *_words(asked))
         _write(report, asked)
     except (SourceError, MetricError) as error:
         return refuse(PROG, str(error))
     except OSError as error:
         file = error.filename2 or error.filename  # the first is the neighbour that was to be renamed
         return refuse(PROG, f"{file} must be a file that can be written, got: {error.strerror}")
-    print_report(report, Console())
+    (print_summary if asked.summary else print_report)(report, Console())
     for line in unmet:
         Console(stderr=True).print(line, soft_wrap=True, markup=False, highlight=False)
     return 1 if unmet else 0
+
+
+def _words(asked: argparse.Namespace) -> list[str]:
+    """The command's words that decide what the report says; files by name alone, wherever they lie."""
+    words, parser = [asked.path.resolve().name], _parser()
+    for name, value in vars(asked).items():
+        if name not in _OUTPUTS and value != parser.get_default(name):
+            words.append(f"--{name.replace('_', '-')}")
+            words += [] if value is True else [value.name if isinstance(value, Path) else str(value)]
+    return words
 
 
 def _unmet(report: Report, required: Sequence[Requirement]) -> list[str]:
@@ -123,6 +143,8 @@ def _write(report: Report, asked: argparse.Namespace) -> None:
         write_text(asked.json, render_json(report))
     if asked.html:
         write_text(asked.html, render_html(report, figures_of(report), sections))
+    if asked.write_recipe:
+        write_text(asked.write_recipe, recipe_source(report, asked.path))
     if asked.markdown:
         write_text(asked.markdown, render_markdown(report, sections))
 
@@ -155,12 +177,30 @@ def _parser() -> argparse.ArgumentParser:
         "--run-sd", type=float, default=RUN_SD, metavar="F",
         help="run-to-run standard deviation to assume of an arm with one run; default 0.006",
     )  # fmt: skip
+    add(
+        "--labels", type=Path, metavar="FILE",
+        help="corrected labels of test images, CSV or Parquet: sample_id and label, or prob_<class> a class; "
+        "all is scored again by them",
+    )  # fmt: skip
+    add(
+        "--answer-risk", type=float, default=Stated().answer, metavar="F",
+        help="error rate that what is answered may have where the rest is left to a person; default 0.1",
+    )  # fmt: skip
+    add(
+        "--top3-risk", type=float, default=Stated().top3, metavar="F",
+        help="share of the images with three classes shown whose own may be missing; default 0.1",
+    )  # fmt: skip
     add("--quick", action="store_true", help="judge the arms alone: nothing is made of their predictions besides")
+    add("--summary", action="store_true", help="print one small table and the classes that move, instead of it all")
     add(
         "--json", type=file_path, metavar="F", help="write the report for programs; same input and seed, same bytes"
     )
     add("--html", type=file_path, metavar="F", help="write it as one self-contained page")
     add("--markdown", type=file_path, metavar="F", help="write it as Markdown, for a pull request")
+    add(
+        "--write-recipe", type=file_path, metavar="FILE",
+        help="write the arm to ship as a recipe for `dermtune.sweep --recipe`, its whole configuration spelt out",
+    )  # fmt: skip
     add(
         "--require", type=_requirement, action="append", default=[], metavar="ARM:VERDICT",
         help="exit 1 unless the arm has this verdict, for use in CI; may be given again",

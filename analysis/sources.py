@@ -13,10 +13,11 @@ import numpy as np
 
 from analysis.foreign import load_index, read_csv
 from analysis.lookahead import ahead
-from analysis.posthoc import Split
 from analysis.predictions import PredictionError, Predictions, read_predictions
+from analysis.relabelling import read_labels
 from analysis.scores import ScoreTable, load_scores
-from analysis.study import Question, SetAside, SourceError, Study, Tested, assemble
+from analysis.split import Split
+from analysis.study import Correction, Question, SetAside, SourceError, Study, Tested, assemble
 
 FORMAT = 1
 
@@ -32,30 +33,35 @@ class _Trial:
     manifest: Mapping[str, Any]
 
 
-def load(path: Path, *, quick: bool = False) -> Study | ScoreTable:
+def load(path: Path, *, quick: bool = False, labels: Path | None = None) -> Study | ScoreTable:
     """The study at PATH, or the scores in a CSV that names no files. Raises SourceError."""
     is_csv = path.is_file() and path.suffix.lower() == ".csv"
-    return load_scores(path) if is_csv and "path" not in read_csv(path).columns else load_study(path, quick=quick)
+    if not is_csv or "path" in read_csv(path).columns:
+        return load_study(path, quick=quick, labels=labels)
+    if labels:
+        raise SourceError(f"{path}: must be predictions where labels are to be corrected, got scores alone")
+    return load_scores(path)
 
 
-def load_study(path: Path, *, quick: bool = False) -> Study:
+def load_study(path: Path, *, quick: bool = False, labels: Path | None = None) -> Study:
     """The study in a sweep's folder, or behind an index CSV with columns arm, seed, path.
 
     Trials that are missing, failed or damaged become lines in the study's problems. `quick` reads test predictions
-    alone and makes nothing of them after training. Raises SourceError where PATH is neither, or where nothing in it
-    can be judged.
+    alone and makes nothing of them after training. `labels` is a file of corrected labels of test images. Raises
+    SourceError where PATH is neither, or where nothing in it can be judged.
     """
+    correction = None if labels is None else read_labels(labels)
     if (path / "sweep.json").is_file():
-        return _load_sweep(path, quick=quick)
+        return _load_sweep(path, quick=quick, labels=correction)
     if path.is_file() and path.suffix.lower() == ".csv":
-        return load_index(path, quick=quick)
+        return load_index(path, quick=quick, labels=correction)
     kind = "a folder without sweep.json" if path.is_dir() else "another file" if path.exists() else "nothing"
     raise SourceError(
         f"{path} must be a sweep's folder (with sweep.json) or an index CSV (arm, seed, path), got {kind}"
     )
 
 
-def _load_sweep(folder: Path, *, quick: bool) -> Study:
+def _load_sweep(folder: Path, *, quick: bool, labels: Correction | None) -> Study:
     path = folder / "sweep.json"
     asked = _read_json(path)
     try:
@@ -72,6 +78,7 @@ def _load_sweep(folder: Path, *, quick: bool) -> Study:
         provenance=_provenance(manifests),
         problems=_mixtures(manifests),
         quick=quick,
+        labels=labels,
     )
 
 

@@ -1,15 +1,18 @@
 """A study: arms tested on the same images, put together from one prediction file a run."""
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from analysis.findings.labels import LabelFile
 from analysis.metrics import Floats, Outcome, outcome
-from analysis.posthoc import PostHoc, Split, posthoc
+from analysis.posthoc import PostHoc, posthoc
+from analysis.split import Split
+from analysis.words import count
 
 Ints = NDArray[np.int64]
 Strings = NDArray[np.str_]
@@ -53,6 +56,32 @@ class Tested:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Corrected:
+    """The labels of a test set, corrected."""
+
+    label: Ints
+    """The class to judge by, [N]."""
+    given: Ints
+    """The class that the predictions came with, [N]."""
+    file: LabelFile
+    """What the corrections came from."""
+
+    @property
+    def said(self) -> str:
+        """What was done, in a line."""
+        of, n_changed = self.file, int((self.label != self.given).sum())
+        counts = [f"{n_changed:,} of {count(len(self.label), 'test image')} changed"]
+        counts += [f"{of.n_kept:,} that it does not name keep theirs"] if of.n_kept else []
+        counts += [f"of {of.n_tied:,} several classes share the largest weight"] if of.n_tied else []
+        counts += [f"of {of.n_unsure:,} no class has more than half of it"] if of.n_unsure else []
+        return f"labels are corrected by {of.source}: {', '.join(counts)}"
+
+
+Correction: TypeAlias = Callable[[Tested], Corrected]
+"""What corrects a file's labels; SourceError where it is of other images or classes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SetAside:
     """A run that was asked for and cannot be used."""
 
@@ -78,6 +107,8 @@ class Run:
     """What it did with each image, in the study's order."""
     posthoc: PostHoc | None = None
     """What is made of it after training; None where nobody asked."""
+    given: Outcome | None = None
+    """`outcome` under the labels that its file has; None where they are not corrected."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +158,8 @@ class Study:
     """Index into `classes`, [N]."""
     arms: tuple[Arm, ...]
     """Arms with a run, in the order they were asked for."""
+    corrected: Corrected | None = None
+    """Where `label` comes from; None where it is what the files have."""
     set_aside: tuple[SetAside, ...] = ()
     """Runs that were asked for and cannot be used."""
     problems: tuple[str, ...] = ()
@@ -141,17 +174,20 @@ def assemble(
     provenance: Mapping[str, Any],
     problems: Sequence[str] = (),
     quick: bool = False,
+    labels: Correction | None = None,
 ) -> Study:
     """The study of these files: images in ascending order, arms in the question's, runs by seed.
 
     Each file is reduced to its outcome as it comes, so memory holds one file's probabilities at a time. What was
-    set aside becomes a line of the problems. `quick` leaves out what is made after training.
+    set aside becomes a line of the problems. `quick` leaves out what is made after training; `labels` corrects
+    those of the test images, all of which must agree in the files.
 
     Raises SourceError where files differ in images, labels, groups or classes, where there is none, or where a name
     cannot be printed in a line.
     """
     check_names(question.name, "an arm", question.arms)
     reference: Tested | None = None
+    corrected: Corrected | None = None
     runs: dict[str, dict[int, Run]] = {name: {} for name in question.arms}
     aside: list[SetAside] = []
     for file in files:
@@ -162,10 +198,11 @@ def assemble(
         if reference is None:
             check_names(file.source, "a class", file.classes)
             reference = in_order
-        aligned = _aligned(in_order, reference)
-        seen = outcome(reference.label, aligned.probabilities)  # one array of labels serves all runs
-        after = None if quick else posthoc(aligned.test, aligned.val, question.arms[file.arm])
-        runs[file.arm][file.seed] = Run(seed=file.seed, outcome=seen, posthoc=after)
+            corrected = labels(reference) if labels else None
+            truth = corrected.label if corrected else reference.label  # one array of labels serves all runs
+        aligned = replace(_aligned(in_order, reference), label=truth)
+        levers = None if quick else question.arms[file.arm]
+        runs[file.arm][file.seed] = _run(aligned, corrected, levers)
     n_runs = len(aside) + sum(map(len, runs.values()))
     lines = _set_aside(aside, n_runs)
     if reference is None:
@@ -180,17 +217,29 @@ def assemble(
         classes=reference.classes,
         sample_id=reference.sample_id,
         group_id=reference.group_id,
-        label=reference.label,
+        label=truth,
         arms=arms,
+        corrected=corrected,
         set_aside=tuple(aside),
         problems=(
             *problems,
+            *([corrected.said] if corrected else []),
             *lines,
             *_without_runs(runs),
             *unequal_seeds(_seeds(arms)),
-            *_empty_classes(reference),
+            *_empty_classes(replace(reference, label=truth)),
         ),
         provenance=provenance,
+    )
+
+
+def _run(file: Tested, corrected: Corrected | None, levers: Mapping[str, Any] | None) -> Run:
+    """A file reduced to what it did with each image; without levers nothing is made of it after training."""
+    return Run(
+        seed=file.seed,
+        outcome=outcome(file.label, file.probabilities),
+        posthoc=None if levers is None else posthoc(file.test, file.val, levers),
+        given=outcome(corrected.given, file.probabilities) if corrected else None,
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from analysis.findings.calibration import Spread
 from analysis.records import Comparison, Composing, Estimand, Verdict
 
 SIGNS: dict[Verdict, str] = {"keep": "✓", "reject": "✗", "inconclusive": "?"}
@@ -97,6 +98,13 @@ def verdict_words(comparison: Comparison) -> str:
 def correlation(value: float) -> str:
     """`−0.21`."""
     return _minus(f"{value:.2f}")
+
+
+def fitted_words(fitted: Spread) -> str:
+    """`1.05 (0.98 to 1.12)`: the mean of what runs chose, from the lowest to the highest."""
+    if fitted.sd is None:
+        return f"{fitted.mean:.2f}"
+    return f"{fitted.mean:.2f} ({fitted.lowest:.2f} to {fitted.highest:.2f})"
 
 
 def level_title(lever: str, level: object) -> str:

@@ -51,6 +51,7 @@ class Arguments:
     gpus_per_trial: float | None
     cpus_per_trial: float | None
     tracking_uri: str
+    log_model: bool
     dry_run: bool
     max_hours: float | None
     max_usd: float | None
@@ -89,6 +90,10 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--tracking-uri", default="sqlite:///mlflow.db", metavar="URI",
         help="MLflow's store or server; default: sqlite:///mlflow.db",
+    )  # fmt: skip
+    add(
+        "--log-model", action="store_true",
+        help="log the best arm's trained model in MLflow, of its seeds the best on val; weights are kept till then",
     )  # fmt: skip
     add("--dry-run", action="store_true", help="show design, cost and smallest detectable delta; start nothing")
     add("--max-hours", type=_positive, metavar="H", help="start no trial that would exceed so many hours in all")

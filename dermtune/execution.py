@@ -36,11 +36,13 @@ def execute(
     gpus: float,
     usd_per_hour: float | None = None,
     on_epoch: Callable[[EpochRow], None],
+    keep_model: bool = False,
 ) -> Mapping[str, float]:
     """The trial's test scores, after its folder holds all that it leaves behind.
 
-    A trial that was cut off goes on from its last checkpoint. What goes wrong (Diverged, ModelError, DataError) is
-    raised: the caller records it.
+    A trial that was cut off goes on from its last checkpoint. `keep_model` leaves the trained model there as well,
+    as no part of what makes a trial done. What goes wrong (Diverged, ModelError, DataError) is raised: the caller
+    records it.
     """
     # torch and transformers take seconds to import: a driver that only plans must not pay for them.
     from dermtune.train import History, train
@@ -59,6 +61,7 @@ def execute(
         checkpoint=folder.checkpoint,
         threads=threads,
         on_epoch=record_epoch,
+        keep_at=folder.model if keep_model else None,
     )
     folder.write_history(outcome.history)  # an attempt cut off behind its last checkpoint left the last row out
     write_predictions(folder.predictions("val"), outcome.val)

@@ -43,6 +43,11 @@ class TrialFolder:
         return self.path / "checkpoint"
 
     @property
+    def model(self) -> Path:
+        """Folder of the trained model, where it was asked for; gone at the sweep's end but for the best trial's."""
+        return self.path / "model"
+
+    @property
     def history(self) -> Path:
         """One row an epoch, CSV."""
         return self.path / "history.csv"
@@ -59,6 +64,18 @@ class TrialFolder:
             return manifest["status"] == "done" and all(_sha256(self.path / name) == files[name] for name in SEALED)
         except (OSError, ValueError, KeyError, TypeError):
             return False
+
+    def has_model(self) -> bool:
+        """Whether the trained model is there and every file of it still has its hash."""
+        try:
+            files = self.manifest().get("model") or {}
+            return bool(files) and all(_sha256(self.model / name) == files[name] for name in files)
+        except (OSError, ValueError, TypeError):
+            return False
+
+    def drop_model(self) -> None:
+        """Remove the trained model; the manifest keeps its hashes."""
+        shutil.rmtree(self.model, ignore_errors=True)
 
     def manifest(self) -> dict[str, Any]:
         """What `finish` wrote. Raises FileNotFoundError before, ValueError where it is no JSON object."""
@@ -90,7 +107,9 @@ class TrialFolder:
     def finish(self, manifest: Mapping[str, Any]) -> None:
         """Seal the trial: its files' hashes and the manifest, written last; then the checkpoints may go."""
         files = {name: _sha256(self.path / name) for name in SEALED}
-        _write_json(self.path / "manifest.json", {"format": 1, "status": "done", **manifest, "files": files})
+        model = {path.name: _sha256(path) for path in sorted(self.model.glob("*"))}
+        sealed = {"files": files, "model": model} if model else {"files": files}
+        _write_json(self.path / "manifest.json", {"format": 1, "status": "done", **manifest, **sealed})
         self.clear_failure()
         if self.checkpoint.exists():
             shutil.rmtree(self.checkpoint)

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 
 from rich.console import Console
 
@@ -13,10 +14,11 @@ from dermtune.arguments import PROG
 from dermtune.board import Board
 from dermtune.config import UserError
 from dermtune.ending import Ending, print_ending
-from dermtune.execution import check_model
+from dermtune.execution import check_model, execute
 from dermtune.forecast import print_forecast
 from dermtune.progress import shown
 from dermtune.reporting import report
+from dermtune.shipping import log_model
 from dermtune.task import Manifests, Task, prepare
 from dermtune.tracking import Exporter
 
@@ -56,8 +58,10 @@ def _sweep(task: Task, console: Console) -> int:
             ending = _train(task, done, exporter, console)
             interrupted = ending.signal is not None
             if not interrupted:
-                report(task.folder, task.asked.tracking_uri, console)
+                judged = report(task.folder, task.asked.tracking_uri, console)
                 exporter.attach((task.folder.report,))
+                if task.asked.log_model:
+                    log_model(judged, task.plan, task.folder, exporter, console)
         finally:
             exporter.close(interrupted=interrupted)
     return ending.exit_code
@@ -83,6 +87,7 @@ def _train(task: Task, done: Manifests, exporter: Exporter, console: Console) ->
                 usd_per_hour=task.asked.usd_per_hour,
                 budget=task.budget(done),
                 monitors=(view, exporter),
+                execute=partial(execute, keep_model=task.asked.log_model),
             )
     print_ending(ending, board, console)
     return ending

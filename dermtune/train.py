@@ -28,6 +28,7 @@ from dermtune.model import build_model, check_image_size
 from dermtune.pixels import PixelPipeline, pipeline_for
 from dermtune.plan import Trial
 from dermtune.sampling import PowerSampler, training_prior
+from dermtune.serving import save_classifier
 
 History = tuple[Mapping[str, float], ...]
 """One row an epoch: epoch, train_loss, val_loss, val_<metric>, learning_rate, seconds, images_per_second."""
@@ -45,12 +46,19 @@ class Outcome:
 
 
 def train(
-    trial: Trial, data: Dataset, *, checkpoint: Path, threads: int, on_epoch: Callable[[History], None]
+    trial: Trial,
+    data: Dataset,
+    *,
+    checkpoint: Path,
+    threads: int,
+    on_epoch: Callable[[History], None],
+    keep_at: Path | None = None,
 ) -> Outcome:
     """Train one trial to its last epoch, from its newest whole checkpoint where there is one.
 
     One seed rules initialisation, order and augmentation, the same in every arm. The result is bit-identical on the
-    same machine with the same number of threads, also after a kill and a resume.
+    same machine with the same number of threads, also after a kill and a resume. `keep_at` names a folder for the
+    trained model.
 
     Raises Diverged where the loss is NaN or infinite, ModelError where the model cannot be had.
     """
@@ -58,6 +66,8 @@ def train(
         trainer = _trainer(trial, data, checkpoint, on_epoch)
         newest = checkpoints.newest_whole(checkpoint)
         trainer.train(resume_from_checkpoint=str(newest) if newest else None)
+        if keep_at is not None:
+            save_classifier(cast(PreTrainedModel, trainer.model), trial.config, data.classes, keep_at)
         return Outcome(
             val=_predict(trainer, trial, data, "val"),
             test=_predict(trainer, trial, data, "test"),

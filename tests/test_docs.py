@@ -28,7 +28,7 @@ OPTIONS = {
     for door, parser in PARSERS.items()
 }
 
-OPTION = re.compile(r"--[a-z][a-z-]*")
+OPTION = re.compile(r"--[a-z][a-z0-9-]*")
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(([^)\s#]+)[^)]*\)|\bsrc=\"([^\"]+)\"")
 COMMAND = re.compile(

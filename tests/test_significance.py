@@ -181,6 +181,22 @@ def test_page_markdown_and_json_are_written_where_asked_for_and_their_folders_ma
     assert len(list(new.iterdir())) == 3
 
 
+def test_the_report_has_the_command_that_makes_it_anew(pair, judge, monkeypatch):
+    report = judge(pair, "--metric", "top1", "--quick", "--require", "focal_gamma=2:keep", *FEW)
+    command = report["provenance"]["command"]
+    assert command == "python -m analysis.significance pair-laptop --metric top1 --resamples 200 --quick"
+    monkeypatch.chdir(pair.parent)
+    assert judge(*command.split()[3:]) == report
+
+
+def test_the_summary_is_a_row_an_arm_instead_of_the_whole_report(sweep, capsys):
+    assert significance.main([str(sweep), "--summary", *FEW]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"^config +top-1 +top-3 ", out, re.MULTILINE)
+    assert "How much is chance?" not in out
+    assert "focal_gamma=2" in out
+
+
 def test_a_requirement_that_holds_passes(sweep, capsys):
     required = ("--require", "focal_gamma=2:keep", "--require", "focal_gamma=3+label_smoothing=0.1:reject")
     assert significance.main([str(sweep), *required, *FEW]) == 0
@@ -295,7 +311,7 @@ def test_the_help_fits_a_terminal(help_text):
 def test_the_help_has_every_option(help_text):
     options = (
         "--baseline --metric --margin --estimand --resamples --seed --run-sd "
-        "--quick --json --html --markdown --require"
+        "--labels --answer-risk --top3-risk --quick --summary --json --html --markdown --write-recipe --require"
     )
     assert re.findall(r"^  (--[\w-]+)", help_text, re.MULTILINE) == options.split()
 

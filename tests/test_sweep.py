@@ -7,12 +7,18 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import mlflow
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from analysis.predictions import read_predictions
 from dermtune import sweep
+from dermtune.config import DataConfig
+from dermtune.data.cache import decode
+from dermtune.serving import load_classifier
 
 ROOT = Path(__file__).parents[1]
 
@@ -123,6 +129,29 @@ def test_a_sweep_runs_once_then_says_that_nothing_is_to_run_then_takes_further_s
     report = json.loads(Path("runs/tiny-tiny/report/report.json").read_text())
     assert [arm["n_seeds"] for arm in report["arms"]] == [3, 3]
     assert len(runs_of("FINISHED")) == 7
+
+
+def test_with_log_model_the_best_trials_weights_are_in_mlflow_and_stay_and_the_others_go(arguments, capsys):
+    assert sweep.main([*arguments, "--log-model"]) == 0
+    said = capsys.readouterr().out
+    assert sweep.main(arguments) == 0
+    assert "Nothing to run" in capsys.readouterr().out  # keeping weights is no part of a trial's identity
+    (kept,) = Path().glob("runs/tiny-tiny/trials/*/model")
+    best = manifests()[kept.parent.name]
+    assert f"model   {best['arm']} · seed {best['seed']}: " in said
+    same_arm = [m["scores"]["val"]["balanced_accuracy"] for m in manifests().values() if m["arm"] == best["arm"]]
+    assert best["scores"]["val"]["balanced_accuracy"] == max(same_arm)
+    assert all(set(m["model"]) >= {"model.safetensors"} for m in manifests().values())
+
+    client = mlflow.MlflowClient(tracking_uri=store())
+    (logged,) = client.search_logged_models([client.get_experiment_by_name("tiny").experiment_id])
+    stored = Path(unquote(urlsplit(logged.artifact_location).path)) / "data"
+    classifier = load_classifier(stored)
+    predictions = read_predictions(kept.parent / "test.parquet")
+    data = Path(arguments[arguments.index("--data") + 1])
+    config = DataConfig(image_size=16)
+    images = np.stack([decode(data / "images" / f"{name}.png", config) for name in predictions.sample_id])
+    np.testing.assert_allclose(classifier.logits(images), predictions.logits, rtol=1e-4, atol=1e-5)
 
 
 def test_a_dry_run_starts_nothing_and_says_what_the_design_costs_and_sees(arguments, capsys):

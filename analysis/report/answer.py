@@ -1,4 +1,4 @@
-"""The answer in at most four sentences, made from the verdicts and from what levers do together."""
+"""The answer in at most three sentences, made from the verdicts and from what levers do together."""
 
 from collections.abc import Sequence
 
@@ -26,7 +26,7 @@ _COMPOSING: dict[Composing, str] = {
 
 
 def answer(report: Report) -> tuple[str, ...]:
-    """What to keep, what to reject, what is undecided, whether levers compose: one sentence each, if there is any.
+    """What to keep, what to reject, what is undecided, whether levers compose: three sentences at most.
 
     A report of one arm alone says its noise instead.
     """
@@ -34,13 +34,13 @@ def answer(report: Report) -> tuple[str, ...]:
         return (f"{no_look_yet(report.look).capitalize()}.",)
     if not report.comparisons:
         return (_noise(report),)
-    sentences = (
-        _kept(report, _ranked(report, "keep")),
-        _rejected(report, _ranked(report, "reject")),
-        _undecided(report, _ranked(report, "inconclusive")),
-        _composing(report),
-    )
-    return tuple(filter(None, sentences))
+    kept = _kept(report, _ranked(report, "keep"))
+    rejected = _rejected(report, _ranked(report, "reject"))
+    undecided = _undecided(report, _ranked(report, "inconclusive"))
+    composing = _composing(report)
+    if rejected and undecided and composing:
+        return kept, _joined(rejected, undecided), composing
+    return tuple(filter(None, (kept, rejected, undecided, composing)))
 
 
 def scope(report: Report) -> str:
@@ -104,6 +104,11 @@ def _undecided(report: Report, undecided: Sequence[Comparison]) -> str:
     if len(ways) == 1:
         return f"Undecided: {listed([_with_delta(c, unit) for c in undecided])}; {ways.pop()}."
     return f"Undecided: {listed([f'{c.arm} ({unit.said(c.delta)}; {_way_out(c)})' for c in undecided])}."
+
+
+def _joined(one: str, other: str) -> str:
+    """Two sentences as one."""
+    return f"{one.removesuffix('.')}; {other[0].lower()}{other[1:]}"
 
 
 def _composing(report: Report) -> str:

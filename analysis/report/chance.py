@@ -7,6 +7,9 @@ from typing import Literal
 
 from analysis.noise import UNLIKE
 from analysis.records import Comparison, Noise, Report, Sources
+from analysis.report.drawing import Figure
+from analysis.report.moreseeds import more_seeds_said, more_seeds_table, prospects
+from analysis.report.section import Section
 from analysis.words import Unit, correlation, count, listed, metric_title, pvalue, unit_of
 
 TITLE = "How much is chance?"
@@ -54,6 +57,18 @@ def chance(report: Report) -> tuple[str, ...]:
         _misleading(report),
     )
     return tuple(filter(None, sentences))
+
+
+def chance_section(report: Report, figures: Sequence[Figure] = ()) -> Section:
+    """The same as a part of page and Markdown, with what more seeds would buy."""
+    rows, unit = prospects(report), unit_of(report.metric)
+    return Section(
+        key="chance",
+        title=TITLE,
+        said=(*chance(report), *([more_seeds_said(rows, unit)] if rows else [])),
+        figures=tuple(figures),
+        tables=(more_seeds_table(rows, unit),) if rows else (),
+    )
 
 
 def legend(report: Report) -> str:

@@ -1,12 +1,13 @@
 """Heat maps of the classes: whose recall an arm changes, and which classes swallow others."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
+from analysis.findings.tail import ClassMoves, Held
 from analysis.records import ClassScore, Report
 from analysis.report.drawing import ACCENT, INK, WARM, WIDTH, Figure, Plot, empty_plot, svg_of, wrapped
 from analysis.words import unit_of
@@ -26,6 +27,8 @@ class _Cell:
     strength: float
     """-1 (all orange) to 1 (all blue)."""
     text: str
+    real: bool
+    """Whether what it shows moved beyond chance."""
 
 
 def recall_deltas(report: Report) -> Figure | None:
@@ -35,19 +38,27 @@ def recall_deltas(report: Report) -> Figure | None:
     classes, unit = _classes(report), unit_of("recall")
     deltas = [[comparison.class_deltas[k.name] for comparison in report.comparisons] for k in classes]
     span = max(report.margin, *(abs(delta) for row in deltas for delta in row), 1e-9)
-    cells = [[_Cell(strength=d / span, text=unit.said(d).removesuffix(unit.symbol)) for d in row] for row in deltas]
     arms = [comparison.arm for comparison in report.comparisons]
+    moved = _moved(report, lambda k: k.recall)
+    cells = [
+        [
+            _Cell(strength=d / span, text=unit.said(d).removesuffix(unit.symbol), real=(k.name, arm) in moved)
+            for arm, d in zip(arms, row, strict=True)
+        ]
+        for k, row in zip(classes, deltas, strict=True)
+    ]
+    plot = _heat_map(arms, classes, cells)
     alt = f"Change of each class's recall in points. {_said(arms, classes, cells)}"
     return Figure(
         name="class-recall",
         title="Which classes gain, and which pay?",
         caption=(
             "Recall, arm minus baseline, in points: blue gains, orange loses. Classes run from the most test "
-            f"images to the fewest. {_grain(classes[-1])} No interval is drawn for a single class, so read rows, "
-            "not cells."
+            f"images to the fewest. {_grain(classes[-1])} {_framed(report)}"
         ),
         alt=alt,
-        svg=svg_of(_heat_map(arms, classes, cells), alt),
+        svg=svg_of(plot, alt),
+        canvas=plot.canvas,
     )
 
 
@@ -58,8 +69,16 @@ def over_prediction(report: Report) -> Figure | None:
     classes = _classes(report)
     by_arm = [{score.name: score.over_prediction for score in arm.classes} for arm in report.arms]
     ratios = [[scores[k.name] for scores in by_arm] for k in classes]
-    cells = [[_Cell(strength=_doublings(ratio), text=f"{ratio:.2f}") for ratio in row] for row in ratios]
     arms = [arm.arm for arm in report.arms]
+    moved = _moved(report, lambda k: k.over_prediction)
+    cells = [
+        [
+            _Cell(strength=_doublings(ratio), text=f"{ratio:.2f}", real=(k.name, arm) in moved)
+            for arm, ratio in zip(arms, row, strict=True)
+        ]
+        for k, row in zip(classes, ratios, strict=True)
+    ]
+    plot = _heat_map(arms, classes, cells)
     alt = f"Images predicted as a class over images of it. {_said(arms, classes, cells)}"
     return Figure(
         name="over-prediction",
@@ -67,15 +86,36 @@ def over_prediction(report: Report) -> Figure | None:
         caption=(
             "Images predicted as the class, over images of the class: 1.00 is even, 2.00 says it twice as often as "
             "it occurs. Orange is said too often, blue too seldom; the colour is full at twice and at half."
+            f"{_framed_ratios(report)}"
         ),
         alt=alt,
-        svg=svg_of(_heat_map(arms, classes, cells), alt),
+        svg=svg_of(plot, alt),
+        canvas=plot.canvas,
     )
 
 
 def _classes(report: Report) -> list[ClassScore]:
     """The baseline's classes, the most test images first."""
     return sorted(report.arms[0].classes, key=lambda k: -k.n_images)
+
+
+def _moved(report: Report, deltas: Callable[[ClassMoves], Sequence[Held]]) -> set[tuple[str, str]]:
+    """Classes and arms whose interval, held for all classes and arms at once, excludes nought."""
+    classes = report.tail.classes if report.tail else ()
+    return {(k.name, delta.arm) for k in classes for delta in deltas(k) if delta.real}
+
+
+def _framed(report: Report) -> str:
+    if report.tail is None:
+        return "No interval is drawn for a single class, so read rows, not cells."
+    return (
+        "Framed and bold is what moved beyond chance: the interval of the class, held for all classes and arms at "
+        "once, excludes 0."
+    )
+
+
+def _framed_ratios(report: Report) -> str:
+    return " Framed and bold is what differs from the baseline beyond chance." if report.tail else ""
 
 
 def _doublings(ratio: float) -> float:
@@ -121,7 +161,10 @@ def _draw(axes: Axes, row: int, column: int, cell: _Cell) -> None:
     axes.add_artist(
         Rectangle((column - 0.47, row - 0.46), 0.94, 0.92, facecolor=colour, alpha=opacity, edgecolor="none")
     )
-    axes.text(column, row, cell.text, ha="center", va="center_baseline", fontsize=7.5, color=INK)
+    weight = "bold" if cell.real else "normal"
+    axes.text(column, row, cell.text, ha="center", va="center_baseline", fontsize=7.5, color=INK, weight=weight)
+    if cell.real:
+        axes.add_artist(Rectangle((column - 0.45, row - 0.43), 0.9, 0.86, fill=False, edgecolor=INK, linewidth=1.1))
 
 
 def _said(arms: Sequence[str], classes: Sequence[ClassScore], cells: Sequence[Sequence[_Cell]]) -> str:

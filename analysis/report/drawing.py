@@ -4,7 +4,7 @@ import io
 import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from textwrap import wrap
 from typing import Any
@@ -39,6 +39,8 @@ WIDTH = 7.6
 """Inches, of all figures but the heat maps that need more."""
 _LEGIBLE, _AMPLE = 0.075, 0.106
 """Rem of page for a point of figure: less cannot be read, more is not needed."""
+_PIXELS = 200
+"""An inch, in a PNG."""
 _LONGEST_LINE = 30
 """Characters of an arm's name in one line."""
 
@@ -76,6 +78,17 @@ class Figure:
     """The same for a reader who does not see it."""
     svg: str
     """A whole SVG document in the light colours."""
+    canvas: Canvas | None = field(default=None, compare=False, repr=False)
+    """What it was drawn on, for other formats."""
+
+    def png(self) -> bytes:
+        """The figure in pixels, 200 to an inch, its title and caption inside; empty without its canvas."""
+        buffer = io.BytesIO()
+        if self.canvas is not None:
+            about = {"Software": None, "Title": self.title, "Description": self.caption}
+            with styled():
+                self.canvas.savefig(buffer, format="png", dpi=_PIXELS, facecolor=PAPER, metadata=about)
+        return buffer.getvalue()
 
     def inline(self) -> str:
         """The SVG element for a page: as wide as the page gives, the page's colours, ids of its own."""

@@ -1,10 +1,23 @@
 """The grid's effects, as every drawing of a report has them."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analysis.records import Effect, Report, Verdict
-from analysis.words import COMPOSING, SIGNS, Unit, higher_is_better, level_words, metric_title, pvalue, unit_of
+from analysis.report.drawing import Figure
+from analysis.report.section import Column, Section, Table
+from analysis.words import (
+    COMPOSING,
+    SIGNS,
+    Unit,
+    higher_is_better,
+    interval_title,
+    level_words,
+    metric_title,
+    pvalue,
+    unit_of,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +49,7 @@ class MainRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Section:
+class Effects:
     """What a report says of its levers."""
 
     title: str
@@ -46,7 +59,34 @@ class Section:
     """What the figures are, and what their intervals hold for."""
 
 
-def section_of(report: Report) -> Section | None:
+def effects_section(report: Report, figures: Sequence[Figure] = ()) -> Section | None:
+    """The same as a part of page and Markdown; None where levers are not crossed."""
+    effects = section_of(report)
+    if effects is None:
+        return None
+    return Section(
+        key="effects",
+        title=effects.title,
+        said=tuple(f"{told.sign} {told.sentence}" for told in effects.together),
+        figures=tuple(figures),
+        tables=(_mains_table(effects.mains, report),),
+        note=effects.note,
+    )
+
+
+def _mains_table(rows: Sequence[MainRow], report: Report) -> Table:
+    symbol = unit_of(report.metric).symbol
+    numbers = (f"delta{symbol and ','}{symbol}", interval_title(report.level), "p adj.", "instead of", "settings")
+    return Table(
+        name="Main effects",
+        columns=(Column(title="main effect"), *(Column(title=title, number=True) for title in numbers)),
+        rows=tuple(
+            (row.name, row.estimate, row.interval, row.p_adjusted, row.reference, row.settings) for row in rows
+        ),
+    )
+
+
+def section_of(report: Report) -> Effects | None:
     """The report's effects in words and rows; None where levers are not crossed."""
     if not report.effects:
         return None
@@ -56,7 +96,7 @@ def section_of(report: Report) -> Section | None:
         for effect in report.effects
         if effect.together
     )
-    return Section(
+    return Effects(
         title="Do the levers compose?" if together else "What does each lever do?",
         together=together,
         mains=tuple(_main_row(effect, unit) for effect in report.effects if effect.kind == "main"),

@@ -5,6 +5,7 @@ from analysis.report.classes import over_prediction, recall_deltas
 from analysis.report.drawing import Figure, styled
 from analysis.report.forest import forest
 from analysis.report.interactions import interactions
+from analysis.report.moreseeds import more_seeds
 from analysis.report.seeds import seeds
 from analysis.report.variance import variance
 
@@ -19,5 +20,6 @@ def figures_of(report: Report) -> tuple[Figure, ...]:
             recall_deltas(report),
             over_prediction(report),
             variance(report),
+            more_seeds(report),
         )
     return tuple(figure for figure in drawn if figure is not None)

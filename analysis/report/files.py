@@ -3,10 +3,12 @@
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.records import Report
+from analysis.report.drawing import Figure
 from analysis.report.figures import figures_of
 from analysis.report.html import render_html
 from analysis.report.jsonfile import render_json
@@ -22,7 +24,7 @@ class ReportFiles:
     markdown: Path
     json: Path
     figures: Path
-    """Folder of one SVG a figure."""
+    """Folder of every figure as SVG and PNG, and of their captions."""
 
 
 def write_report(report: Report, folder: Path) -> ReportFiles:
@@ -77,5 +79,13 @@ def _fill(folder: Path, report: Report) -> None:
     write_text(files.json, render_json(report))
     write_text(files.markdown, render_markdown(report, sections))
     write_text(files.html, render_html(report, figures, sections))
-    for figure in (*figures, *(figure for section in sections for figure in section.figures)):
-        write_text(files.figures / f"{figure.name}.svg", figure.svg)
+    _draw(files.figures, [*figures, *(figure for section in sections for figure in section.figures)])
+
+
+def _draw(folder: Path, figures: Sequence[Figure]) -> None:
+    """Each figure for the screen and for a slide, and the captions that belong to them."""
+    for figure in figures:
+        write_text(folder / f"{figure.name}.svg", figure.svg)
+        (folder / f"{figure.name}.png").write_bytes(figure.png())
+    captions = [f"## {figure.title}\n\n`{figure.name}`: {figure.caption}\n" for figure in figures]
+    write_text(folder / "captions.md", "\n".join(captions))

@@ -39,6 +39,7 @@ def forest(report: Report) -> Figure | None:
         caption=_caption(report, unit),
         alt=alt,
         svg=svg_of(plot, alt),
+        canvas=plot.canvas,
     )
 
 

@@ -47,6 +47,7 @@ def interactions(report: Report) -> Figure | None:
         caption=_caption(report, unit),
         alt=alt,
         svg=svg_of(plot, alt),
+        canvas=plot.canvas,
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from analysis.metrics import OVERALL
+from analysis.recommendation import recommend
 from analysis.records import ArmSummary, Comparison, Effect, Report, Together
 
 FORMAT = 1
@@ -41,6 +42,13 @@ def _document(report: Report) -> dict[str, Any]:
         "arms": [_arm(arm) for arm in report.arms],
         "comparisons": [_comparison(report, comparison) for comparison in report.comparisons],
         "effects": [_effect(effect) for effect in report.effects],
+        "recommendation": _recommendation(report),
+        "relabelled": asdict(report.relabelled) if report.relabelled else None,
+        "label_noise": asdict(report.label_noise) if report.label_noise else None,
+        "posthoc": [asdict(treated) for treated in report.posthoc],
+        "calibration": [asdict(arm) for arm in report.calibration],
+        "abstain": asdict(report.abstain) if report.abstain else None,
+        "tail": asdict(report.tail) if report.tail else None,
         "problems": report.problems,
         "provenance": report.provenance,
     }
@@ -72,6 +80,11 @@ def _effect(effect: Effect) -> dict[str, Any]:
     flat = {"kind": effect.kind, **asdict(effect), **dict.fromkeys(field.name for field in fields(Together))}
     flat.pop("together")
     return flat | (asdict(effect.together) if effect.together else {})
+
+
+def _recommendation(report: Report) -> dict[str, Any] | None:
+    recommendation = recommend(report)
+    return asdict(recommendation) if recommendation else None
 
 
 def _finite(value: Any) -> Any:

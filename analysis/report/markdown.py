@@ -5,11 +5,13 @@ from collections.abc import Iterable, Sequence
 
 from analysis.records import ArmSummary, Comparison, Report
 from analysis.report.answer import answer, scope
-from analysis.report.chance import TITLE, chance, legend, misled_words
-from analysis.report.effects import section_of
+from analysis.report.chance import chance_section, legend, misled_words
+from analysis.report.contents import in_order
+from analysis.report.effects import effects_section
 from analysis.report.provenance import provenance_rows
 from analysis.report.remarks import Remark, remarks
 from analysis.report.section import Section, Table
+from analysis.report.summary import summary_of
 from analysis.words import SIGNS, Unit, chance_of, interval_title, metric_title, pvalue, unit_of, verdict_words
 
 
@@ -19,15 +21,14 @@ def render_markdown(report: Report, sections: Sequence[Section] = ()) -> str:
         f"# {_plain(report.name)}",
         f"_{_plain(report.question)}_" if report.question else "",
         "\n".join(f"- {_plain(sentence)}" for sentence in answer(report)),
+        _summary(report),
         "## Verdicts" if report.comparisons else "## Runs",
         _arms(report),
         scope(report),
         legend(report),
         _reasons(report),
-        _effects(report),
-        _chance(report),
         _classes(report),
-        *map(_section, sections),
+        *map(_section, in_order([*_core(report), *sections])),
         _remarks(report),
         _provenance(report),
     ]
@@ -72,25 +73,27 @@ def _reasons(report: Report) -> str:
     return "\n".join(f"- {SIGNS[c.verdict]} {_code(c.arm)}: {_plain(c.reason)}" for c in report.comparisons)
 
 
-def _effects(report: Report) -> str:
-    section = section_of(report)
-    if section is None:
+def _summary(report: Report) -> str:
+    """The story's own table, and the classes that decide it; empty where nothing is compared."""
+    if not report.comparisons:
         return ""
-    together = "\n".join(f"- {pair.sign} {_plain(pair.sentence)}" for pair in section.together)
-    unit = unit_of(report.metric)
-    delta = f"delta{unit.symbol and ','}{unit.symbol}"
-    head = ["main effect", delta, interval_title(report.level), "p adj.", "instead of", "settings"]
-    mains = (
-        [_code(row.name), row.estimate, row.interval, row.p_adjusted, _plain(row.reference), row.settings]
-        for row in section.mains
+    summary = summary_of(report)
+    head = ["config", *summary.columns, summary.delta, interval_title(report.level), "verdict"]
+    rows = (
+        [_code(row.name), *row.scores, row.delta, row.interval, row.said]
+        for row in (*summary.rows, *summary.treated)
     )
-    blocks = (f"## {section.title}", together, _table(head, "lrrrrr", mains), section.note)
-    return "\n\n".join(filter(None, blocks))
+    table = _table(head, "l" + "r" * (len(head) - 2) + "l", rows)
+    moves = "\n".join(
+        f"- {SIGNS[one.verdict]} {_code(one.arm)}: {_plain(', '.join(one.moves))}" for one in summary.highlights
+    )
+    return "\n\n".join(filter(None, ("## Summary", table, moves, _plain(" ".join(summary.notes)))))
 
 
-def _chance(report: Report) -> str:
-    lines = "\n".join(f"- {_plain(sentence)}" for sentence in chance(report))
-    return f"## {TITLE}\n\n{lines}"
+def _core(report: Report) -> list[Section]:
+    """What the grid's levers do, and how much is chance."""
+    effects = effects_section(report)
+    return [*([effects] if effects else []), chance_section(report)]
 
 
 def _classes(report: Report) -> str:

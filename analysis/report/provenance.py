@@ -1,11 +1,15 @@
 """How the runs were made, as a person reads it."""
 
+import shlex
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
+from analysis.records import Report
 from analysis.words import count
 
 _SHOWN: Mapping[str, tuple[str, Callable[[Any], str]]] = {
+    "command": ("made anew by", str),
     "commit": ("commit", str),
     "data_fingerprint": ("data", lambda value: f"sha256 {value}"),
     "versions": ("versions", lambda value: ", ".join(f"{k} {v}" for k, v in value.items() if v)),
@@ -14,6 +18,12 @@ _SHOWN: Mapping[str, tuple[str, Callable[[Any], str]]] = {
     "cost_usd": ("cost", lambda value: f"${value:,.2f}"),
     "files": ("files", lambda value: count(len(value), "file") if isinstance(value, list | tuple) else str(value)),
 }
+
+
+def with_command(report: Report, *words: str) -> Report:
+    """The report with the command that makes it anew, from the folder that its source lies in."""
+    command = shlex.join(("python", "-m", "analysis.significance", *words))
+    return replace(report, provenance={**report.provenance, "command": command})
 
 
 def provenance_rows(provenance: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

@@ -28,6 +28,7 @@ def seeds(report: Report) -> Figure:
         ),
         alt=alt,
         svg=svg_of(plot, alt),
+        canvas=plot.canvas,
     )
 
 

@@ -13,6 +13,7 @@ from analysis.report.chance import TITLE, chance
 from analysis.report.effects import MainRow, section_of
 from analysis.report.remarks import remarks
 from analysis.report.strip import Scale, ruler, scale_of, strip
+from analysis.report.summary import Summary, SummaryRow, summary_of
 from analysis.words import SIGNS, Unit, interval_title, metric_title, pvalue, unit_of
 
 STYLES: dict[Verdict, str] = {"keep": "green", "reject": "red", "inconclusive": "yellow"}
@@ -34,6 +35,60 @@ def print_report(report: Report, console: Console) -> None:
         if block is not None:
             console.print(Padding(block, (1, 0, 0, 0)))
     console.print(Padding(Text(f"{metric_title(report.metric)}; {scope(report)}", style="dim"), (1, 0)))
+
+
+def print_summary(report: Report, console: Console) -> None:
+    """Print the summary table and its highlights; names, then cells, go in two lines where one is too narrow."""
+    summary = summary_of(report)
+    tables = (
+        _summary_table(summary, split=split, stacked=stacked)
+        for split, stacked in ((False, False), (True, False), (True, True))
+    )
+    fitting = (table for table in tables if console.measure(table).maximum < console.width)
+    console.print()
+    console.print(_heading(report))
+    console.print()
+    console.print(next(fitting, None) or _summary_table(summary, split=True, stacked=True))
+    if summary.highlights:
+        console.print(Padding(_highlights(summary), (1, 0, 0, 0)))
+    console.print(Padding(Text("\n".join(summary.notes), style="dim"), (1, 0)))
+
+
+def _summary_table(summary: Summary, *, split: bool, stacked: bool) -> Table:
+    """The table; `split` names break before each further lever, `stacked` cells have their second part below."""
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="dim")
+    table.add_column("config", overflow="fold")
+    for title in summary.columns:
+        table.add_column(Text(title.replace(" ", "\n") if stacked else title), justify="right", no_wrap=True)
+    if summary.compared:
+        table.add_column(summary.delta, no_wrap=True)
+        table.add_column("verdict", no_wrap=True)
+    for row in summary.rows:
+        table.add_row(*_summary_row(row, split=split, stacked=stacked)[: len(table.columns)])
+    if summary.treated:
+        table.add_row()
+    for row in summary.treated:
+        table.add_row(*_summary_row(row, split=False, stacked=stacked))
+    return table
+
+
+def _summary_row(row: SummaryRow, *, split: bool, stacked: bool) -> list[Text]:
+    name = Text("\n".join(_split(row.name)) if split else row.name)
+    gap = "\n" if stacked else "  "
+    delta = Text.assemble((f"{row.delta:>6}", "bold"), (gap + row.interval, "dim")) if row.delta else Text()
+    style = STYLES[row.verdict] if row.verdict else "dim"
+    said = row.said.replace(", ", "\n  ") if stacked else row.said
+    return [name, *map(Text, row.scores), delta, Text(said, style=style)]
+
+
+def _highlights(summary: Summary) -> Table:
+    grid = Table.grid(padding=(0, 1, 0, 0))
+    grid.add_column()
+    grid.add_column(overflow="fold")
+    for one in summary.highlights:
+        said = Text.assemble((one.arm, "bold"), f": {', '.join(one.moves)}")
+        grid.add_row(Text(SIGNS[one.verdict], style=STYLES[one.verdict]), said)
+    return grid
 
 
 def _heading(report: Report) -> Text:

@@ -50,6 +50,7 @@ def variance(report: Report) -> Figure | None:
         ),
         alt=alt,
         svg=svg_of(plot, alt),
+        canvas=plot.canvas,
     )
 
 

@@ -7,6 +7,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,12 +48,12 @@ def cached_images(
     return images
 
 
-def decode(path: Path, config: DataConfig) -> Pixels:
+def decode(source: Path | BinaryIO, config: DataConfig) -> Pixels:
     """One image upright, in RGB, as a square of `config.image_size` pixels, [H, W, 3]; always antialiased.
 
     Raises one of Pillow's errors where the file is no whole image of 8 bits a channel.
     """
-    with Image.open(path) as file:
+    with Image.open(source) as file:
         if file.mode.startswith(("I", "F")):
             raise ValueError(f"must have 8 bits a channel, got mode {file.mode}")
         image = ImageOps.exif_transpose(file).convert("RGB")

@@ -5,5 +5,6 @@ the one equal to the other, and `exporter` calls it from a thread of the driver.
 """
 
 from dermtune.tracking.exporter import Exporter
+from dermtune.tracking.views import Chosen
 
-__all__ = ["Exporter"]
+__all__ = ["Chosen", "Exporter"]

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from dermtune.ledger import SweepFolder
 from dermtune.plan import Plan, Trial
+from dermtune.tracking.views import Chosen
 
 if TYPE_CHECKING:
     from dermtune.tracking.mirror import Mirror
@@ -26,6 +27,7 @@ MLFLOW_DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_LOGGING_LEVEL": "ERROR",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 """Settings for this process where the user has made none."""
 
@@ -48,6 +50,7 @@ class Exporter:
         """Trials to look at, as an ordered set: one that failed goes to the back, so it holds up no other."""
         self._running: set[str] = set()
         self._attached: tuple[Path, ...] = ()
+        self._chosen: Chosen | None = None
         self._mirror: Mirror | None = None
         self._state = threading.Lock()
         self._syncing = threading.Lock()
@@ -84,6 +87,12 @@ class Exporter:
             self._attached = tuple(paths)
         self._wake.set()
 
+    def offer(self, chosen: Chosen) -> None:
+        """Log the trial's model, which its folder must hold until the exporter is closed."""
+        with self._state:
+            self._chosen = chosen
+        self._wake.set()
+
     def close(self, *, interrupted: bool) -> None:
         """Send what is left, end the parent run, and say what could not be sent."""
         with self._state:
@@ -108,6 +117,7 @@ class Exporter:
                 while (trial := self._next_due()) is not None:
                     self._show(mirror, trial)
                 self._show_report(mirror)
+                self._show_model(mirror)
             except Exception:
                 self._mirror = None  # what it knows of the store may be wrong now
                 raise
@@ -189,6 +199,13 @@ class Exporter:
             mirror.show_report(paths)
             with self._state:
                 self._attached = () if self._attached == paths else self._attached
+
+    def _show_model(self, mirror: "Mirror") -> None:
+        chosen = self._chosen
+        if chosen:
+            mirror.show_model(chosen)
+            with self._state:
+                self._chosen = None if self._chosen is chosen else self._chosen
 
 
 def _shown(uri: str) -> str:

@@ -2,16 +2,17 @@
 
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from dermtune.ledger import SweepFolder
 from dermtune.plan import Plan, Trial
-from dermtune.tracking import views
+from dermtune.tracking import summary, views
 from dermtune.tracking.store import PARENT_TAG, Store, StoredRun
-from dermtune.tracking.views import NOTE_TAG, SWEEP_TAG, TRIAL_TAG, Point, Status, TrialView
+from dermtune.tracking.views import NOTE_TAG, SWEEP_TAG, TRIAL_TAG, Chosen, Point, Status, TrialView
 
 CURVE = "train/loss"
 """A metric that every epoch has: its steps in MLflow tell which epochs have arrived."""
@@ -68,10 +69,17 @@ class Mirror:
             self._store.attach(self._parent, path)
         files = list(_files(paths))
         markdown = "\n\n".join(path.read_text("utf-8") for path in files if path.suffix == ".md")
-        points = [point for path in files if path.suffix == ".json" for point in self._summary(path)]
-        self._store.log(self._parent, points=points, tags={NOTE_TAG: self._description(markdown)})
-        metrics = {**self._parent.metrics, **{point.key: point.value for point in points}}
-        self._parent = replace(self._parent, metrics=metrics)
+        self._parent = self._tell(self._parent, {}, {NOTE_TAG: self._description(markdown)})
+        for path in files:
+            if path.suffix == ".json":
+                self._show_judged(json.loads(path.read_text("utf-8")))
+
+    def show_model(self, chosen: Chosen) -> None:
+        """Log the chosen trial's model, once, as an output of its run; the parent's tags say which it is."""
+        view = views.view_model(self._plan, chosen, self._folder.trial(chosen.trial.trial_id))
+        model_id = self._store.log_model(self._runs[chosen.trial.trial_id], view)
+        tags = {"model": f"models:/{model_id}", "model.trial": chosen.trial.title, "model.chosen": chosen.why}
+        self._parent = self._tell(self._parent, {}, tags)
 
     def end(self, status: Status) -> None:
         """End the parent run."""
@@ -86,7 +94,7 @@ class Mirror:
         if run.status != "RUNNING":
             self._store.set_status(run, "RUNNING")
         if run.has_params:
-            self._store.log(run, tags={key: value for key, value in tags.items() if run.tags.get(key) != value})
+            self._store.log(run, tags=_changed(run, tags))
             return run
         self._store.log_dataset(run, self._dataset)
         self._store.log(run, params=views.sweep_params(self._plan), tags={NOTE_TAG: self._description()})
@@ -117,21 +125,34 @@ class Mirror:
         curves = [point for point in view.curves if point.step not in steps]
         return curves + [point for point in view.scores if run.metrics.get(point.key) != point.value]
 
-    def _summary(self, path: Path) -> list[Point]:
-        """The report's figures that differ from the parent run's."""
-        figures = views.summary_metrics(json.loads(path.read_text("utf-8")))
-        seconds = time.time() - self._parent.started_ms / 1000
-        return [
-            Point(key=key, value=value, step=views.NO_STEP, seconds=seconds)
-            for key, value in figures.items()
-            if self._parent.metrics.get(key) != value
-        ]
+    def _show_judged(self, report: Mapping[str, Any]) -> None:
+        """The report's figures and verdicts on the parent run, its arm's verdict and its delta on each trial's."""
+        self._parent = self._tell(self._parent, summary.summary_metrics(report), summary.summary_tags(report))
+        verdicts, deltas = summary.verdicts(report), summary.seed_deltas(report)
+        for trial in self._plan.trials:
+            if run := self._runs.get(trial.trial_id):
+                delta = deltas.get((trial.arm, trial.seed))
+                figures = {} if delta is None else {f"delta/{report['metric']}": delta}
+                tags = {"verdict": verdicts.get(trial.arm, trial.arm)} if verdicts else {}
+                self._runs[trial.trial_id] = self._tell(run, figures, tags)
+
+    def _tell(self, run: StoredRun, figures: Mapping[str, float], tags: Mapping[str, str]) -> StoredRun:
+        """The run after it has these figures and tags; only those that differ are sent."""
+        new = {key: value for key, value in figures.items() if run.metrics.get(key) != value}
+        seconds = time.time() - run.started_ms / 1000
+        points = [Point(key=k, value=v, step=views.NO_STEP, seconds=seconds) for k, v in new.items()]
+        self._store.log(run, points=points, tags=_changed(run, tags))
+        return replace(run, metrics={**run.metrics, **new}, tags={**run.tags, **tags})
 
 
 def _changed_tags(run: StoredRun, view: TrialView) -> dict[str, str]:
     """Tags that differ; the note of an earlier failure is blanked once it no longer holds."""
     wanted = {NOTE_TAG: "", **view.tags} if NOTE_TAG in run.tags else view.tags
-    return {key: value for key, value in wanted.items() if run.tags.get(key) != value}
+    return _changed(run, wanted)
+
+
+def _changed(run: StoredRun, tags: Mapping[str, str]) -> dict[str, str]:
+    return {key: value for key, value in tags.items() if run.tags.get(key) != value}
 
 
 def _files(paths: Iterable[Path]) -> Iterable[Path]:

@@ -2,17 +2,32 @@
 
 import contextlib
 import fcntl
+import platform
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import quote
 
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
+from mlflow.entities import (
+    Dataset,
+    DatasetInput,
+    InputTag,
+    LoggedModelOutput,
+    LoggedModelStatus,
+    Metric,
+    Param,
+    Run,
+    RunTag,
+)
 from mlflow.exceptions import MlflowException
+from mlflow.models import Model, ModelSignature
+from mlflow.types import ColSpec, Schema
 
-from dermtune.tracking.views import NOTE_TAG, DatasetView, Point, Status
+from dermtune.tracking.views import DIGEST_TAG, NOTE_TAG, DatasetView, ModelView, Point, Status
 
 SQLITE = "sqlite:///"
 METRICS_A_BATCH = 1000
@@ -20,6 +35,10 @@ METRICS_A_BATCH = 1000
 PARAMS_A_BATCH = 100
 """MLflow's limit of params, and of tags, in one request."""
 RUNS_A_PAGE = 1000
+DATA = "data"
+"""Folder of a logged model's own files."""
+SERVING = ("mlflow", "numpy", "pandas", "pillow", "torch", "transformers")
+"""Packages that such a model needs beside dermtune."""
 PARENT_TAG = "mlflow.parentRunId"
 
 
@@ -125,6 +144,28 @@ class Store:
         else:
             self._client.log_artifact(run.run_id, str(path), "report")
 
+    def log_model(self, run: StoredRun, model: ModelView) -> str:
+        """Id of the run's logged model; the same weights are stored once. What was cut off is stored anew."""
+        same = f"tags.`{DIGEST_TAG}` = '{model.digest}' AND source_run_id = '{run.run_id}'"
+        for earlier in self._client.search_logged_models([self._experiment_id], same):
+            if earlier.status == LoggedModelStatus.READY:
+                return str(earlier.model_id)
+            self._client.delete_logged_model(earlier.model_id)
+        logged = self._client.create_logged_model(
+            self._experiment_id,
+            model.name,
+            run.run_id,
+            {**model.tags, DIGEST_TAG: model.digest},
+            dict(model.params),
+        )
+        self._client.log_model_artifacts(logged.model_id, str(model.folder), DATA)
+        with tempfile.TemporaryDirectory() as described:
+            _describe(model, logged.model_id, Path(described))
+            self._client.log_model_artifacts(logged.model_id, described)
+        self._client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
+        self._client.log_outputs(run.run_id, [LoggedModelOutput(logged.model_id, step=0)])
+        return str(logged.model_id)
+
     def _find_or_create(self, uri: str, name: str, note: str) -> str:
         existing = self._client.get_experiment_by_name(name)
         if existing is None:
@@ -136,6 +177,24 @@ class Store:
         if existing is None or existing.lifecycle_stage != "active":
             raise MlflowException(f"experiment {name!r} must be there and active, it is missing or in the bin")
         return str(existing.experiment_id)
+
+
+def _describe(model: ModelView, model_id: str, folder: Path) -> None:
+    """Write the model's description for MLflow: its loader is a module of ours, so nothing is ever unpickled.
+
+    By hand, for `mlflow.pyfunc`, which would do it, takes a second to import and warns of its own type hints.
+    """
+    signature = ModelSignature(
+        inputs=Schema([ColSpec("binary", "image")]),
+        outputs=Schema([ColSpec("double", name) for name in model.classes]),
+    )
+    about = Model(model_id=model_id, signature=signature)
+    about.add_flavor(
+        "python_function", loader_module="dermtune.serving", data=DATA, python_version=platform.python_version()
+    )
+    about.save(str(folder / "MLmodel"))
+    needed = "".join(f"{name}=={version(name)}\n" for name in SERVING)
+    (folder / "requirements.txt").write_text(needed, encoding="utf-8")
 
 
 def _stored(run: Run) -> StoredRun:

@@ -19,6 +19,8 @@ Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 
 TRIAL_TAG = "dermtune.trial_id"
 SWEEP_TAG = "dermtune.sweep_id"
+DIGEST_TAG = "dermtune.weights"
+CHOSEN_TAG = "chosen"
 NO_STEP = 0
 """Step of a value that is no curve: the UI draws it as a bar."""
 NOTE_TAG = "mlflow.note.content"
@@ -54,6 +56,29 @@ class TrialView:
     seconds: float = 0.0
     """Training time."""
     finished: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """The trial whose model is logged."""
+
+    trial: Trial
+    why: str
+    """How it was chosen, in a sentence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelView:
+    """A trained model as MLflow shows it."""
+
+    name: str
+    folder: Path
+    """Plain files, as `dermtune.serving` writes them."""
+    digest: str
+    """The weights' hash in the manifest; the same model has the same."""
+    classes: tuple[str, ...]
+    tags: Mapping[str, str]
+    params: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,15 +191,18 @@ def describe_sweep(plan: Plan, question: str, folder: Path, report: str = "") ->
     return f"{_shortened(body, NOTE_LIMIT - len(design) - 2)}\n\n{design}"
 
 
-def summary_metrics(report: Mapping[str, Any]) -> dict[str, float]:
-    """The JSON report's figures as metrics of the parent run, one a quantity and arm: `delta/focal_gamma 2`."""
-    figures = {f"{report['metric']}/{_metric_name(arm['arm'])}": arm["mean"] for arm in report["arms"]}
-    for comparison in report["comparisons"]:
-        name = _metric_name(comparison["arm"])
-        figures[f"delta/{name}"] = comparison["delta"]
-        figures[f"delta_low/{name}"] = comparison["ci_low_simultaneous"]
-        figures[f"delta_high/{name}"] = comparison["ci_high_simultaneous"]
-    return figures
+def view_model(plan: Plan, chosen: Chosen, folder: TrialFolder) -> ModelView:
+    """The chosen trial's model. Raises OSError or ValueError where its folder lacks it."""
+    trial = chosen.trial
+    about = json.loads((folder.model / "preprocessing.json").read_text("utf-8"))
+    return ModelView(
+        name=plan.folder_name,
+        folder=folder.model,
+        digest=folder.manifest()["model"]["model.safetensors"],
+        classes=tuple(about["classes"]),
+        tags={**trial_tags(plan, trial), CHOSEN_TAG: chosen.why},
+        params=trial_params(trial),
+    )
 
 
 def _view_done(manifest: Mapping[str, Any], curves: Sequence[Point]) -> TrialView:
@@ -225,11 +253,6 @@ def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _texts(values: Mapping[str, Any]) -> dict[str, str]:
     return {key: str(value) for key, value in values.items()}
-
-
-def _metric_name(arm: str) -> str:
-    """The arm in the characters that MLflow allows in a metric's name."""
-    return arm.replace("=", " ").replace("+", " - ")
 
 
 def _arms_table(plan: Plan) -> str:

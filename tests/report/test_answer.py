@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 
 from analysis.looks import Look
+from analysis.records import Effect, Together
 from analysis.report import figures_of, render_html, render_markdown
 from analysis.report.answer import answer, scope
 
@@ -19,6 +20,29 @@ def test_three_verdicts_make_three_sentences_the_largest_delta_first(report):
         "a gain of 0.6 pt is ruled out.",
         "Undecided: focal_gamma=1+label_smoothing=0.1 (+0.5 pt; 12 seeds an arm would decide it at this delta) and "
         "focal_gamma=2+label_smoothing=0.1 (+0.3 pt; more seeds will hardly decide it).",
+    )
+
+
+def test_with_levers_that_may_compose_reject_and_undecided_share_a_sentence(report):
+    together = Together(apart=(0.0168, 0.0005), both=0.0029, label="cancel", seeds_needed=None)
+    effect = Effect(
+        name="focal_gamma=2 × label_smoothing=0.1",
+        levels={"focal_gamma": 2.0, "label_smoothing": 0.1},
+        references={"focal_gamma": 0.0, "label_smoothing": 0.0},
+        n_cells=1, of_cells=1, estimate=-0.0144, se=0.005, df=20, ci_low=-0.025, ci_high=-0.004,
+        ci_low_simultaneous=-0.027, ci_high_simultaneous=-0.0012, p_value=0.01, p_adjusted=0.02, p_holm=0.02,
+        sentence="They work against each other.", together=together,
+    )  # fmt: skip
+    kept, open_or_not, composing = answer(replace(report, effects=(effect,)))
+    assert kept == answer(report)[0]
+    assert open_or_not == (
+        "Reject label_smoothing=0.1 (+0.1 pt) and focal_gamma=3+label_smoothing=0.1 (−1.5 pt): a gain of 0.6 pt is "
+        "ruled out; undecided: focal_gamma=1+label_smoothing=0.1 (+0.5 pt; 12 seeds an arm would decide it at this "
+        "delta) and focal_gamma=2+label_smoothing=0.1 (+0.3 pt; more seeds will hardly decide it)."
+    )
+    assert composing == (
+        "focal_gamma=2 and label_smoothing=0.1 work against each other: together they differ from their sum by "
+        "−1.4 pt (−2.70 to −0.12 pt)."
     )
 
 

@@ -1,7 +1,9 @@
 import json
+import re
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from analysis.report import files, write_report
 
@@ -11,15 +13,27 @@ def test_the_folder_holds_page_markdown_json_and_every_figure(report, tmp_path):
     assert written.html.read_text().startswith("<!doctype html>")
     assert written.markdown.read_text().startswith("# focal_ls")
     assert json.loads(written.json.read_text())["format"] == 1
-    assert sorted(path.name for path in written.figures.iterdir()) == [
-        "class-recall.svg", "forest.svg", "over-prediction.svg", "seeds.svg", "variance.svg"
-    ]  # fmt: skip
+    names = ("class-recall", "forest", "more-seeds", "over-prediction", "seeds", "variance")
+    drawn = sorted(path.name for path in written.figures.iterdir())
+    assert drawn == sorted(["captions.md", *(f"{name}.{kind}" for name in names for kind in ("png", "svg"))])
+
+
+def test_every_figure_is_there_in_pixels_with_its_caption(report, figures, tmp_path):
+    folder = write_report(report, tmp_path / "report").figures
+    for figure in figures.values():
+        with Image.open(folder / f"{figure.name}.png") as image:
+            width = float(re.search(r'viewBox="0 0 ([\d.]+)', figure.svg)[1])  # points, 72 an inch
+            assert image.size[0] == pytest.approx(width / 72 * 200, abs=1)
+            assert image.text["Description"] == figure.caption
+            assert image.getcolors(maxcolors=2) is None  # something is drawn
+        assert f"## {figure.title}\n\n`{figure.name}`: {figure.caption}\n" in (folder / "captions.md").read_text()
 
 
 def test_an_older_report_is_replaced_whole(report, alone, tmp_path):
     write_report(report, tmp_path / "report")
     written = write_report(alone, tmp_path / "report")
-    assert sorted(path.name for path in written.figures.iterdir()) == ["over-prediction.svg", "seeds.svg"]
+    drawn = {path.stem for path in written.figures.iterdir()}
+    assert drawn == {"captions", "over-prediction", "seeds"}
     assert [path.name for path in tmp_path.iterdir()] == ["report"]
 
 

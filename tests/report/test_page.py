@@ -1,10 +1,13 @@
+import json
 import re
+from itertools import pairwise
 
 import pytest
 
 from analysis.report import figures_of, render_html
 from analysis.report.chance import legend
 from analysis.report.drawing import PAPER
+from analysis.report.section import Column, Section, Table
 from tests.report.browser import look
 
 PHONE, DESK = 390, 1280
@@ -65,7 +68,8 @@ def test_no_colour_of_a_figure_stays_behind_when_the_page_goes_dark(figures):
 
 def test_the_page_asks_for_nothing_beyond_itself(any_report):
     html = page_of(any_report)
-    assert re.findall(r"<(?:script|link|img|iframe|object)\b|@import|\bsrc=", html) == []
+    assert re.findall(r"<(?:link|img|iframe|object)\b|@import|\bsrc=|fetch|XMLHttp", html) == []
+    assert html.count("<script>") == html.count("<script") == 1
     links = re.findall(r'(?:href="|url\()(.)', html)
     assert set(links) == {"#"}
 
@@ -81,19 +85,121 @@ def test_every_reference_within_a_figure_leads_to_one(page):
     assert {a or b for a, b in wanted} <= set(re.findall(r'\bid="([^"]*)"', page))
 
 
-def test_sections_come_in_the_order_in_which_they_are_read(page):
-    headings = re.findall(r"<h2>(.*?)</h2>", page)
-    assert headings == [
+def headings(page):
+    return re.findall(r"<h2>(.*?)</h2>", page)
+
+
+def test_parts_come_in_the_order_in_which_they_are_read(page):
+    assert headings(page) == [
         "Verdicts",
-        "How much is chance?",
         "How large is each delta, and how sure is it?",
         "How far do runs of the same arm lie apart?",
         "Which classes gain, and which pay?",
-        "Which classes swallow others?",
-        "Where does the doubt in each delta come from?",
+        "How much is chance?",
         "To be known",
         "How it was made",
     ]
+
+
+KEYS = ("long-tail", "after-training", "calibration", "abstain", "label-noise", "labels", "recommendation")
+"""Of the sections that others make, in the page's order."""
+
+
+def section(key):
+    return Section(
+        key=key,
+        title=f"What of {key}?",
+        said=(f"✓ focal_gamma=2+{key} holds.", "And so on."),
+        tables=(
+            Table(name=f"{key}, at once", columns=MOVES, rows=ROWS),
+            Table(name=f"{key}, to look up", columns=MOVES, rows=ROWS, folded=True),
+        ),
+        note="Intervals hold for all arms at once.",
+    )
+
+
+MOVES = (Column(title="class"), Column(title="recall, pt", number=True), Column(title="interval", number=True))
+ROWS = (
+    ("psoriasis", "−12.31", "−20.10 to −3.00"),
+    ("acne", "+0.40", "−1.00 to +1.80"),
+    ("tinea", "–", ""),
+    ("eczema", "+1,012.00", "+3.00 to +4.00"),
+)
+
+
+@pytest.mark.parametrize("keys", [KEYS, KEYS[::-1], KEYS[1::2], ()])
+def test_sections_take_their_place_whatever_order_they_come_in(report, keys):
+    page = render_html(report, figures_of(report), [section(key) for key in keys])
+    places = [page.index(f'<section id="{key}">') for key in KEYS if key in keys]
+    assert places == sorted(places)
+    of = [title for title in headings(page) if title not in {f"What of {key}?" for key in KEYS}]
+    assert of == headings(page_of(report))
+    if "abstain" in keys:
+        assert page.index('id="abstain"') < page.index('id="chance"') < page.index('id="labels"')
+
+
+def test_a_section_without_a_place_of_its_own_comes_before_the_recommendation(report):
+    titles = headings(render_html(report, (), [section("recommendation"), section("fairness"), section("labels")]))
+    assert titles[2:5] == ["What of labels?", "What of fairness?", "What of recommendation?"]
+
+
+def test_the_contents_lead_to_every_part(report):
+    page = render_html(report, figures_of(report), [section(key) for key in KEYS])
+    contents = page.partition("<nav")[2].partition("</nav>")[0]
+    assert re.findall(r'<a href="#([^"]*)">', contents) == re.findall(r'<section id="([^"]*)">', page)
+    assert 'href="#verdicts">Skip to the verdicts</a>' in page
+
+
+def test_headings_descend_one_step_at_a_time_and_the_page_has_its_landmarks(report):
+    page = render_html(report, figures_of(report), [section(key) for key in KEYS])
+    levels = [int(level) for level in re.findall(r"<h(\d)", page)]
+    assert (levels[0], levels.count(1)) == (1, 1)
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+    assert page.startswith('<!doctype html>\n<html lang="en">')
+    assert [page.count(f"<{mark}") for mark in ("main>", "header>", "nav aria-label=")] == [1, 1, 1]
+
+
+def test_sections_of_every_kind_fit_a_phone_and_a_desk(report):
+    page = render_html(report, figures_of(report), [section(key) for key in KEYS])
+    found, console = look([(page, PHONE), (page, DESK)])
+    assert console == []
+    for seen in found:
+        assert (seen["scrolls"], seen["overflowing"], seen["clipped"], seen["touching"]) == (False, [], [], [])
+
+
+def columns_after(report, key, *clicks):
+    """Row names of the section's first table, and how its heads say they sort, after clicks on these heads."""
+    page = render_html(report, (), [section(key)])
+    clicked = "".join(f"heads[{at}].querySelector('button').click();" for at in clicks)
+    script = f"""<script>{{
+      const table = document.querySelector('#{key} table'), heads = table.tHead.rows[0].cells;
+      {clicked}
+      console.log(JSON.stringify([[...table.tBodies[0].rows].map(row => row.cells[0].textContent),
+        [...heads].map(head => head.getAttribute('aria-sort'))]));
+    }}</script>"""
+    _, console = look([(page.replace("</body>", f"{script}</body>"), DESK)])
+    (line,) = [line for line in console if "[[" in line]
+    return json.loads(re.search(r"\[\[.*\]\]", line)[0])
+
+
+@pytest.mark.parametrize(
+    ("clicks", "names", "sorts"),
+    [
+        ((), ["psoriasis", "acne", "tinea", "eczema"], [None, None, None]),
+        ((0,), ["acne", "eczema", "psoriasis", "tinea"], ["ascending", None, None]),
+        ((1,), ["eczema", "acne", "psoriasis", "tinea"], [None, "descending", None]),
+        ((1, 1), ["psoriasis", "acne", "eczema", "tinea"], [None, "ascending", None]),
+        ((0, 2), ["eczema", "acne", "psoriasis", "tinea"], [None, None, "descending"]),
+        ((2, 2, 2), ["psoriasis", "acne", "tinea", "eczema"], [None, None, None]),
+    ],
+)
+def test_a_click_on_a_head_sorts_by_value_then_turns_round_then_lets_go(report, clicks, names, sorts):
+    assert columns_after(report, "labels", *clicks) == [names, sorts]
+
+
+def test_the_verdicts_sort_by_delta_with_the_baseline_last(report):
+    ranked = sorted(report.comparisons, key=lambda c: -c.delta)
+    assert columns_after(report, "verdicts", 2)[0] == [*(c.arm for c in ranked), "baseline"]
 
 
 def test_a_row_has_both_corrected_ps_the_chance_to_be_better_and_how_often_one_run_misleads(report, page):
@@ -112,10 +218,11 @@ def test_the_verdict_table_fits_a_desk_without_scrolling(report):
 
 def test_an_arm_alone_has_runs_but_no_verdicts(alone):
     html = page_of(alone)
-    assert re.findall(r"<h2>(.*?)</h2>", html)[:3] == [
+    assert headings(html)[:4] == [
         "Runs",
-        "How much is chance?",
         "How far do runs of the same arm lie apart?",
+        "Which classes swallow others?",
+        "How much is chance?",
     ]
     assert '<th scope="col" class="n">95% interval' not in html
     assert "P(better)" not in html
@@ -128,10 +235,10 @@ def test_names_stay_names(awkward):
     assert re.findall("<(?:b|i)>", html) == ["<b>"] * len(awkward.comparisons)  # one reason each
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", "dark", "print"])
 def test_text_is_as_legible_as_wcag_aa_asks(page, scheme):
-    light, dark = (dict(re.findall(r"--([\w-]+): (#\w{6});", block)) for block in page.split(":root {")[1:3])
-    colours = light if scheme == "light" else dark
+    blocks = [dict(re.findall(r"--([\w-]+): (#\w{6});", block)) for block in page.split(":root {")[1:]]
+    colours = dict(zip(("light", "dark", "print"), blocks, strict=True))[scheme]
     papers = [colours[name] for name in ("page", "paper")]
     filled = [mixed(colours[name], colours["paper"]) for name in ("accent", "warm")]
     for text, behind in [("ink", p) for p in (*papers, *filled)] + [

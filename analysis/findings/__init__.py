@@ -1,0 +1,1 @@
+"""Records of what a report says beyond its verdicts, a file a topic."""
