@@ -97,12 +97,16 @@ def compare(
 
 def _completed(report: Report, design: Design, stated: Stated) -> Report:
     """The report with all that can be made of the arms' predictions beyond their verdicts."""
-    report = replace(report, calibration=calibration_of(design.arms))
-    report = replace(report, posthoc=treated_arms(design) if _judges(design) else ())
-    report = replace(report, abstain=tiers_of(design, stated))
-    report = replace(report, tail=tail_of(design) if _judges(design) else None)
-    report = replace(report, relabelled=relabelled(report, design))
-    return replace(report, label_noise=label_noise(report, design))
+    judges = _judges(design)
+    return replace(
+        report,
+        calibration=calibration_of(design.arms),
+        posthoc=treated_arms(design) if judges else (),
+        abstain=tiers_of(design, stated),
+        tail=tail_of(design) if judges else None,
+        relabelled=relabelled(report, design),
+        label_noise=label_noise(report, design),
+    )
 
 
 def _design(study: Study, *, estimand: Estimand, run_sd: float, draws: Draws, look: Look | None) -> Design:

@@ -12,13 +12,13 @@ from itertools import pairwise
 import numpy as np
 
 from analysis.estimates import Design
-from analysis.findings.tail import Held
+from analysis.findings.held import Held
 from analysis.inference import infer
 from analysis.influence import measure
 from analysis.metrics import Floats, Metric
 from analysis.noise import SeedNoise, seed_noise
 from analysis.resampling import deviations, linear_image_deviations, widened
-from analysis.variance import Contrast, contrast, t_interval
+from analysis.variance import Contrast, Interval, contrast, t_interval
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,9 +80,14 @@ def chosen(design: Design, delta: Delta, *, out_of: int) -> Held:
     """A delta that was chosen for what it shows out of many: held for them all in closed form (Bonferroni)."""
     c, alpha = delta.contrast, 1 - design.level
     alone, together = (t_interval(c.delta, c.total(design.estimand), 1 - a) for a in (alpha, alpha / out_of))
+    return held_by(delta.arm, c.delta, alone, together)
+
+
+def held_by(arm: str, delta: float, alone: Interval, together: Interval) -> Held:
+    """The record of an arm's delta with its own interval and the one that holds for its family."""
     return Held(
-        arm=delta.arm,
-        delta=c.delta,
+        arm=arm,
+        delta=delta,
         ci_low=alone.low,
         ci_high=alone.high,
         ci_low_simultaneous=together.low,
@@ -99,14 +104,7 @@ def _held(design: Design, family: Sequence[Delta], of_images: Floats) -> list[He
     spread = widened(moved, contrasts, design.draws, estimand=design.estimand)
     found = infer([c.delta for c in contrasts], spread, level=design.level)
     return [
-        Held(
-            arm=delta.arm,
-            delta=delta.contrast.delta,
-            ci_low=of_delta.alone.low,
-            ci_high=of_delta.alone.high,
-            ci_low_simultaneous=of_delta.simultaneous.low,
-            ci_high_simultaneous=of_delta.simultaneous.high,
-        )
+        held_by(delta.arm, delta.contrast.delta, of_delta.alone, of_delta.simultaneous)
         for delta, of_delta in zip(family, found, strict=True)
     ]
 

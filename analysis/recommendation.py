@@ -32,13 +32,24 @@ class Repeat:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Trade:
+    """A kept arm that may worsen a guard metric by more than the margin: no interval says whether that is right."""
+
+    arm: str
+    gain: float
+    """Its delta in the report's metric."""
+    costs: tuple[str, ...]
+    """The guard metrics."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recommendation:
     """What the report comes to for those who act on it."""
 
     ship: str
-    """The kept arm with the largest gain; the baseline where none is kept."""
-    at_a_cost: tuple[str, ...]
-    """Guard metrics that it may worsen by more than their margin."""
+    """The kept arm with the largest gain at no cost; the baseline where there is none."""
+    trades: tuple[Trade, ...]
+    """Kept arms at a cost that gain more than what is shipped, the largest gain first."""
     repeat: tuple[Repeat, ...]
     """Undecided arms that more seeds would decide."""
     set_aside: tuple[str, ...]
@@ -57,16 +68,16 @@ def recommend(report: Report) -> Recommendation | None:
     """What to ship, to repeat and to drop; None where there is one arm alone."""
     if len(report.arms) < 2:
         return None
-    best, undecided, rejected = best_kept(report), _ranked(report, "inconclusive"), _ranked(report, "reject")
-    ship = best.arm if best else report.baseline
+    best, undecided, rejected = _best_free(report), _ranked(report, "inconclusive"), _ranked(report, "reject")
+    ship, traded = best.arm if best else report.baseline, _traded(report, best)
     treated, calibration = _best_treated(report, ship), _mended(report, ship)
     repeat = tuple(Repeat(arm=c.arm, n_seeds=c.seeds_needed) for c in undecided if c.seeds_needed is not None)
     set_aside = tuple(c.arm for c in undecided if c.seeds_needed is None)
-    about = (_cost(report, best), _composing(report, best), _labels(report, best)) if best else ()
-    said = (_ship(report, best), *about, *after_training(report, ship))
+    about = (_composing(report, best), _labels(report, best)) if best else ()
+    said = (_ship(report, best), *about, _trades(report, best), *after_training(report, ship))
     return Recommendation(
         ship=ship,
-        at_a_cost=tuple(guard.metric for guard in _costs(best)) if best else (),
+        trades=tuple(Trade(arm=c.arm, gain=c.delta, costs=tuple(g.metric for g in _costs(c))) for c in traded),
         repeat=repeat,
         set_aside=set_aside,
         drop=tuple(comparison.arm for comparison in rejected),
@@ -84,8 +95,19 @@ def after_training(report: Report, arm: str) -> tuple[str, ...]:
 
 
 def best_kept(report: Report) -> Comparison | None:
-    """The kept arm with the largest gain; None where none is kept."""
-    return next(iter(_ranked(report, "keep")), None)
+    """The kept arm with the largest gain, those without a cost before all others; None where none is kept."""
+    return _best_free(report) or next(iter(_ranked(report, "keep")), None)
+
+
+def _best_free(report: Report) -> Comparison | None:
+    """The kept arm with the largest gain among those without a cost."""
+    return next((c for c in _ranked(report, "keep") if not _costs(c)), None)
+
+
+def _traded(report: Report, best: Comparison | None) -> list[Comparison]:
+    """Kept arms that stand before the one to ship, each at a cost."""
+    kept = _ranked(report, "keep")
+    return kept[: kept.index(best)] if best else kept
 
 
 def _ranked(report: Report, verdict: Verdict) -> list[Comparison]:
@@ -95,33 +117,30 @@ def _ranked(report: Report, verdict: Verdict) -> list[Comparison]:
 
 
 def _ship(report: Report, best: Comparison | None) -> str:
+    metric = metric_title(report.metric)
     if report.look and not report.look.judges:
         return f"Ship the baseline for now: {no_look_yet(report.look)}."
-    if best is None:
-        return f"Ship the baseline: no arm is shown to beat it in {metric_title(report.metric)}."
-    return f"Ship {best.arm}: {_with_interval(report, best)} in {metric_title(report.metric)} over the baseline."
+    if best:
+        return f"Ship {best.arm}: {_with_interval(report, best)} in {metric} over the baseline."
+    if best_kept(report):
+        return f"Ship the baseline, unless a cost is accepted: every arm that gains in {metric} has one."
+    return f"Ship the baseline: no arm is shown to beat it in {metric}."
 
 
-def _cost(report: Report, best: Comparison) -> str:
-    """What the shipped arm costs, and the best kept arm that costs nothing; empty where it costs nothing."""
-    if not _costs(best):
-        return ""
-    costs = listed([_moves(guard) for guard in _costs(best)])
-    free = next((c for c in _ranked(report, "keep") if not _costs(c)), None)
-    if free is None:
-        return f"It has a cost: {costs}; ship it only if that is accepted, else the baseline."
-    said = f"{free.arm}, {unit_of(report.metric).said(free.delta)} at no such cost"
-    return f"It has a cost: {costs}; ship it only if that is accepted, else {said}."
+def _trades(report: Report, best: Comparison | None) -> str:
+    """What more is to be had, and for what; empty where nothing is."""
+    traded = [_trade(report, comparison) for comparison in _traded(report, best)]
+    return f"To be weighed, for no interval decides it: {'; '.join(traded)}." if traded else ""
+
+
+def _trade(report: Report, comparison: Comparison) -> str:
+    gain = unit_of(report.metric).said(comparison.delta)
+    costs = [f"{unit_of(g.metric).said(g.delta)} of {metric_title(g.metric)}" for g in _costs(comparison)]
+    return f"{comparison.arm}, {gain} for {listed(costs)}"
 
 
 def _costs(comparison: Comparison) -> list[GuardResult]:
     return [guard for guard in comparison.guards if not guard.non_inferior]
-
-
-def _moves(guard: GuardResult) -> str:
-    unit = unit_of(guard.metric)
-    ends = unit.interval(guard.ci_low, guard.ci_high) + unit.symbol
-    return f"{metric_title(guard.metric)} moves by {unit.said(guard.delta)} ({ends})"
 
 
 def _composing(report: Report, best: Comparison) -> str:

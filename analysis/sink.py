@@ -7,7 +7,8 @@ from analysis.called import Called
 from analysis.confusion import ErrorShare
 from analysis.estimates import Design
 from analysis.families import chosen, deltas_on, noise_on
-from analysis.findings.tail import ClassMoves, Held, Inflow, Sink, SinkArm
+from analysis.findings.held import Held
+from analysis.findings.tail import ClassMoves, Inflow, Sink, SinkArm
 from analysis.metrics import metric_named
 from analysis.variance import Interval, contrast, t_interval
 

@@ -8,7 +8,8 @@ from analysis.called import Called, called_by
 from analysis.confusion import Confused
 from analysis.estimates import Design
 from analysis.families import Delta, chosen, deltas_on, held
-from analysis.findings.tail import ClassGroup, ClassMoves, Confusion, Held, Tail
+from analysis.findings.held import Held
+from analysis.findings.tail import ClassGroup, ClassMoves, Confusion, Tail
 from analysis.influence import Ints
 from analysis.metrics import mean_recall, metric_named
 from analysis.sink import sink_of

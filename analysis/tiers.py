@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from analysis.abstain import LEVEL, aurc, aurc_values, errors_at, lowest_threshold, risk_values
 from analysis.estimates import Design, Estimates, estimate_means
+from analysis.families import held_by
 from analysis.findings.abstain import Abstain, ArmTiers, ClassTiers, Frozen, OverSeeds, RiskCurve, Tier
-from analysis.findings.tail import Held
+from analysis.findings.held import Held
 from analysis.influence import Measured, measure_means
 from analysis.metrics import Floats, Outcome
 from analysis.study import Run
@@ -191,14 +192,7 @@ def _held(estimates: Estimates) -> tuple[Held, ...]:
     """Every other arm that was measured against the baseline, as one family."""
     contrasts = [estimates.delta(arm) for arm in estimates.runs if arm != estimates.design.baseline.name]
     return tuple(
-        Held(
-            arm=c.name,
-            delta=c.delta,
-            ci_low=found.alone.low,
-            ci_high=found.alone.high,
-            ci_low_simultaneous=found.simultaneous.low,
-            ci_high_simultaneous=found.simultaneous.high,
-        )
+        held_by(c.name, c.delta, found.alone, found.simultaneous)
         for c, found in zip(contrasts, estimates.infer(contrasts), strict=True)
     )
 

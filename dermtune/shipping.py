@@ -35,7 +35,7 @@ def log_model(report: Report, plan: Plan, folder: SweepFolder, exporter: Exporte
 
 
 def choose(report: Report, plan: Plan, folder: SweepFolder) -> Chosen:
-    """The trial of the kept arm with the largest gain, or of the baseline where none is kept, that is best on val.
+    """The trial of the best kept arm, or of the baseline where none is kept, that is best on val.
 
     The arm is chosen on test, by all of its seeds together; the seed never is.
     """

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from analysis.findings.tail import Held
+from analysis.findings.held import Held
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from analysis.findings.abstain import Abstain, ArmTiers, ClassTiers, OverSeeds, Tier
-from analysis.findings.tail import Held
+from analysis.findings.held import Held
 from analysis.records import Report
 from analysis.report.coverage import coverage_curves, tier_bars
 from analysis.report.section import Column, Section, Table

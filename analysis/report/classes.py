@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from analysis.findings.tail import ClassMoves, Held
+from analysis.findings.held import Held
+from analysis.findings.tail import ClassMoves
 from analysis.records import ClassScore, Report
 from analysis.report.drawing import ACCENT, INK, WARM, WIDTH, Figure, Plot, empty_plot, svg_of, wrapped
 from analysis.words import unit_of

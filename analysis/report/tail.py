@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from analysis.findings.tail import ClassMoves, Confusion, Held, Sink, SinkArm, Tail
+from analysis.findings.held import Held
+from analysis.findings.tail import ClassMoves, Confusion, Sink, SinkArm, Tail
 from analysis.records import Report
 from analysis.report.section import Column, Section, Table
 from analysis.report.tailfigures import groups_figure, sink_figure

@@ -7,7 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from analysis.findings.tail import Held, Sink, SinkArm, Tail
+from analysis.findings.held import Held
+from analysis.findings.tail import Sink, SinkArm, Tail
 from analysis.report.drawing import (
     ACCENT,
     INK,

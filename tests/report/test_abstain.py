@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from analysis.findings.abstain import Abstain, ArmTiers, ClassTiers, Frozen, OverSeeds, RiskCurve, Tier
-from analysis.findings.tail import Held
+from analysis.findings.held import Held
 from analysis.report import render_html, render_json, render_markdown, sections_of
 from analysis.report.abstain import abstain_section
 from tests.report.browser import look

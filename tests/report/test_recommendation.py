@@ -9,7 +9,7 @@ from analysis.findings.calibration import ArmCalibration, CalibrationErrors, Spr
 from analysis.findings.labels import ArmUnderNoise, LabelNoise, Turning
 from analysis.findings.posthoc import Change, TreatedArm
 from analysis.looks import Look
-from analysis.recommendation import Repeat, recommend
+from analysis.recommendation import Repeat, Trade, best_kept, recommend
 from analysis.records import Effect, Together
 from analysis.report import render_json, sections_of
 
@@ -53,7 +53,7 @@ def test_the_largest_kept_gain_is_shipped_the_open_repeated_and_the_rejected_dro
 def test_its_parts_are_there_for_programs(report):
     made = json.loads(render_json(report))["recommendation"]
     assert made["ship"] == "focal_gamma=2"
-    assert made["at_a_cost"] == []
+    assert made["trades"] == []
     assert made["repeat"] == [{"arm": "focal_gamma=1+label_smoothing=0.1", "n_seeds": 12}]
     assert made["set_aside"] == ["focal_gamma=2+label_smoothing=0.1"]
     assert made["drop"] == ["label_smoothing=0.1", "focal_gamma=3+label_smoothing=0.1"]
@@ -67,19 +67,33 @@ def test_every_compared_arm_is_in_exactly_one_place(report):
     assert sorted(places) == sorted(c.arm for c in report.comparisons)
 
 
-def test_a_cost_is_named_with_the_arm_that_has_none(report):
-    costly = without(report, "focal_gamma=2")
-    assert recommend(costly).at_a_cost == ("top1",)
-    assert recommend(costly).sentences[:2] == (
-        "Ship focal_gamma=3: +1.2 pt (95% interval +0.22 to +2.24 pt) in balanced accuracy over the baseline.",
-        "It has a cost: top-1 moves by −1.4 pt (−1.90 to −0.90 pt); ship it only if that is accepted, "
-        "else focal_gamma=1, +0.7 pt at no such cost.",
+def test_an_arm_at_a_cost_is_no_recommendation_but_a_trade_that_is_named(report):
+    made = recommend(without(report, "focal_gamma=2"))
+    assert made.ship == "focal_gamma=1"
+    assert made.trades == (Trade(arm="focal_gamma=3", gain=0.0123, costs=("top1",)),)
+    assert made.sentences[:2] == (
+        "Ship focal_gamma=1: +0.7 pt (95% interval +0.14 to +1.28 pt) in balanced accuracy over the baseline.",
+        "To be weighed, for no interval decides it: focal_gamma=3, +1.2 pt for −1.4 pt of top-1.",
     )
 
 
-def test_where_every_kept_arm_has_a_cost_the_baseline_is_the_other_choice(report):
-    costly = without(report, "focal_gamma=1", "focal_gamma=2")
-    assert recommend(costly).sentences[1].endswith("ship it only if that is accepted, else the baseline.")
+def test_where_every_kept_arm_has_a_cost_the_baseline_is_shipped_unless_it_is_accepted(report):
+    made = recommend(without(report, "focal_gamma=1", "focal_gamma=2"))
+    assert made.ship == "baseline"
+    assert made.sentences[:2] == (
+        "Ship the baseline, unless a cost is accepted: every arm that gains in balanced accuracy has one.",
+        "To be weighed, for no interval decides it: focal_gamma=3, +1.2 pt for −1.4 pt of top-1.",
+    )
+
+
+def test_an_arm_at_a_cost_that_gains_less_than_the_shipped_one_is_no_trade(report):
+    assert recommend(report).trades == ()
+    assert best_kept(report).arm == "focal_gamma=2"
+
+
+def test_the_best_kept_arm_has_no_cost_if_any_kept_arm_has_none(report):
+    assert best_kept(without(report, "focal_gamma=2")).arm == "focal_gamma=1"
+    assert best_kept(without(report, "focal_gamma=1", "focal_gamma=2")).arm == "focal_gamma=3"
 
 
 def test_where_nothing_is_kept_the_baseline_is_shipped(report):

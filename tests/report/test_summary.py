@@ -8,8 +8,9 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from analysis.findings.held import Held
 from analysis.findings.posthoc import Change, TreatedArm
-from analysis.findings.tail import ClassMoves, Held
+from analysis.findings.tail import ClassMoves
 from analysis.report import print_summary, render_markdown
 from analysis.report.summary import summary_of
 from tests.report.test_markdown import tables
