@@ -205,7 +205,8 @@ def _calibrated(calibration: ArmCalibration) -> str:
     unit = unit_of("ece")
     errors = f"{unit.size(calibration.before.ece)} to {unit.size(calibration.after.ece)}"
     return (
-        f"Divide its logits by a temperature fitted on val ({calibration.temperature.mean:.2f}, mean over seeds): "
+        f"Divide the logits of {calibration.arm} by a temperature fitted on val "
+        f"({calibration.temperature.mean:.2f}, mean over seeds): "
         f"the ECE goes from {errors}."
     )
 

@@ -217,7 +217,8 @@ def test_a_temperature_is_recommended_where_it_mends_the_calibration(report, aft
     made = recommend(replace(report, calibration=(calibration,)))
     assert made.temperature == temperature
     said = (
-        "Divide its logits by a temperature fitted on val (1.30, mean over seeds): the ECE goes from 5 pt to 2 pt."
+        "Divide the logits of focal_gamma=2 by a temperature fitted on val (1.30, mean over seeds): "
+        "the ECE goes from 5 pt to 2 pt."
     )
     assert (said in made.sentences) is (temperature is not None)
 
