@@ -11,11 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from analysis.assembly import assemble
 from analysis.lookahead import ahead
 from analysis.metrics import Floats
 from analysis.predictions import PredictionError, read_predictions
 from analysis.split import Split
-from analysis.study import Correction, Question, SourceError, Strings, Study, Tested, assemble
+from analysis.study import Correction, Question, SourceError, Strings, Study, Tested
 
 INDEX_COLUMNS = ("arm", "seed", "path")
 SUM_TOLERANCE = 1e-3

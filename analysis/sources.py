@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from analysis.assembly import assemble
 from analysis.foreign import load_index, read_csv
 from analysis.lookahead import ahead
 from analysis.predictions import PredictionError, Predictions, read_predictions
 from analysis.relabelling import read_labels
 from analysis.scores import ScoreTable, load_scores
 from analysis.split import Split
-from analysis.study import Correction, Question, SetAside, SourceError, Study, Tested, assemble
+from analysis.study import Correction, Question, SetAside, SourceError, Study, Tested
 
 FORMAT = 1
 

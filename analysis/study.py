@@ -1,4 +1,4 @@
-"""A study: arms tested on the same images, put together from one prediction file a run."""
+"""A study: arms tested on the same images."""
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.findings.labels import LabelFile
-from analysis.metrics import Floats, Outcome, outcome
-from analysis.posthoc import PostHoc, posthoc
+from analysis.metrics import Floats, Outcome
+from analysis.posthoc import PostHoc
 from analysis.split import Split
 from analysis.words import count
 
@@ -167,82 +167,6 @@ class Study:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
 
-def assemble(
-    question: Question,
-    files: Iterable[Tested | SetAside],
-    *,
-    provenance: Mapping[str, Any],
-    problems: Sequence[str] = (),
-    quick: bool = False,
-    labels: Correction | None = None,
-) -> Study:
-    """The study of these files: images in ascending order, arms in the question's, runs by seed.
-
-    Each file is reduced to its outcome as it comes, so memory holds one file's probabilities at a time. What was
-    set aside becomes a line of the problems. `quick` leaves out what is made after training; `labels` corrects
-    those of the test images, all of which must agree in the files.
-
-    Raises SourceError where files differ in images, labels, groups or classes, where there is none, or where a name
-    cannot be printed in a line.
-    """
-    check_names(question.name, "an arm", question.arms)
-    reference: Tested | None = None
-    corrected: Corrected | None = None
-    runs: dict[str, dict[int, Run]] = {name: {} for name in question.arms}
-    aside: list[SetAside] = []
-    for file in files:
-        if isinstance(file, SetAside):
-            aside.append(file)
-            continue
-        in_order = _sorted(file)
-        if reference is None:
-            check_names(file.source, "a class", file.classes)
-            reference = in_order
-            corrected = labels(reference) if labels else None
-            truth = corrected.label if corrected else reference.label  # one array of labels serves all runs
-        aligned = replace(_aligned(in_order, reference), label=truth)
-        levers = None if quick else question.arms[file.arm]
-        runs[file.arm][file.seed] = _run(aligned, corrected, levers)
-    n_runs = len(aside) + sum(map(len, runs.values()))
-    lines = _set_aside(aside, n_runs)
-    if reference is None:
-        raise SourceError(f"{question.name} must have at least one finished run: {'; '.join(lines)}")
-    arms = tuple(
-        Arm(name=name, levers=question.arms[name], runs=tuple(of_arm[seed] for seed in sorted(of_arm)))
-        for name, of_arm in runs.items()
-        if of_arm
-    )
-    return Study(
-        question=question,
-        classes=reference.classes,
-        sample_id=reference.sample_id,
-        group_id=reference.group_id,
-        label=truth,
-        arms=arms,
-        corrected=corrected,
-        set_aside=tuple(aside),
-        problems=(
-            *problems,
-            *([corrected.said] if corrected else []),
-            *lines,
-            *_without_runs(runs),
-            *unequal_seeds(_seeds(arms)),
-            *_empty_classes(replace(reference, label=truth)),
-        ),
-        provenance=provenance,
-    )
-
-
-def _run(file: Tested, corrected: Corrected | None, levers: Mapping[str, Any] | None) -> Run:
-    """A file reduced to what it did with each image; without levers nothing is made of it after training."""
-    return Run(
-        seed=file.seed,
-        outcome=outcome(file.label, file.probabilities),
-        posthoc=None if levers is None else posthoc(file.test, file.val, levers),
-        given=outcome(corrected.given, file.probabilities) if corrected else None,
-    )
-
-
 def on_seeds(study: Study, seeds: Collection[int]) -> Study:
     """The study with the runs of these seeds alone; an arm that has none of them is left out, and that is said."""
     kept = [replace(arm, runs=tuple(run for run in arm.runs if run.seed in seeds)) for arm in study.arms]
@@ -260,86 +184,6 @@ def check_names(source: str, what: str, names: Iterable[str]) -> None:
         raise SourceError(f"{source}: {what}'s name must be one line without control characters, got {name!r}")
 
 
-def _sorted(file: Tested) -> Tested:
-    """The file with its images in ascending order."""
-    if (file.sample_id[:-1] < file.sample_id[1:]).all():
-        return file
-    order = np.argsort(file.sample_id)
-    return replace(
-        file,
-        sample_id=file.sample_id[order],
-        group_id=file.group_id[order],
-        label=file.label[order],
-        probabilities=file.probabilities[order],
-        logits_hflip=None if file.logits_hflip is None else file.logits_hflip[order],
-    )
-
-
-def _aligned(file: Tested, reference: Tested) -> Tested:
-    """The file with its classes in the reference's order; refused where it is another test set."""
-    _check_classes(file, reference)
-    _check_images(file, reference)
-    if file.classes != reference.classes:
-        place = np.asarray([file.classes.index(name) for name in reference.classes])
-        file = replace(
-            file,
-            classes=reference.classes,
-            label=np.argsort(place)[file.label],
-            probabilities=file.probabilities[:, place],
-            logits_hflip=None if file.logits_hflip is None else file.logits_hflip[:, place],
-            val=None if file.val is None else file.val.columns(place),
-        )
-    _check_same(file.label, reference.label, "label", file, reference)
-    _check_same(file.group_id, reference.group_id, "group_id", file, reference)
-    return file
-
-
-def _check_classes(file: Tested, reference: Tested) -> None:
-    if set(file.classes) != set(reference.classes):
-        raise SourceError(
-            f"{file.source}: must have the classes of {reference.source} ({', '.join(reference.classes)}), "
-            f"got {', '.join(file.classes)}"
-        )
-
-
-def _check_images(file: Tested, reference: Tested) -> None:
-    if np.array_equal(file.sample_id, reference.sample_id):
-        return
-    missing = np.setdiff1d(reference.sample_id, file.sample_id)
-    new = np.setdiff1d(file.sample_id, reference.sample_id)
-    counts = [
-        f"{len(names)} {what}, the first {str(names[0])!r}"
-        for names, what in ((missing, "missing"), (new, "not in the other"))
-        if len(names)
-    ]
-    raise SourceError(f"{file.source}: must have the same images as {reference.source}; {'; '.join(counts)}")
-
-
-def _check_same(here: NDArray[Any], there: NDArray[Any], column: str, file: Tested, reference: Tested) -> None:
-    different = np.flatnonzero(here != there)
-    if len(different):
-        first = different[0]
-        got, want = (reference.classes[v[first]] if column == "label" else str(v[first]) for v in (here, there))
-        raise SourceError(
-            f"{file.source}: {column} must be that of {reference.source}; {len(different)} images differ, "
-            f"the first is {str(file.sample_id[first])!r}: {got!r} here, {want!r} there"
-        )
-
-
-def _set_aside(aside: Sequence[SetAside], n_runs: int) -> list[str]:
-    """One line a state, with a count and all names."""
-    lines = []
-    for state in dict.fromkeys(run.state for run in aside):
-        of_state = [run.title for run in aside if run.state == state]
-        verb = "is" if len(of_state) == 1 else "are"
-        lines.append(f"{len(of_state)} of {n_runs} runs {verb} {state}: {', '.join(of_state)}")
-    return lines
-
-
-def _without_runs(runs: Mapping[str, Mapping[int, Run]]) -> list[str]:
-    return [f"arm {name} has no finished run and is left out" for name, of_arm in runs.items() if not of_arm]
-
-
 def unequal_seeds(seeds: Mapping[str, set[int]]) -> list[str]:
     """One line where the arms do not share one list of seeds."""
     union = set().union(*seeds.values())
@@ -353,12 +197,3 @@ def unequal_seeds(seeds: Mapping[str, set[int]]) -> list[str]:
 
 def _seeds(arms: Sequence[Arm]) -> dict[str, set[int]]:
     return {arm.name: {run.seed for run in arm.runs} for arm in arms}
-
-
-def _empty_classes(reference: Tested) -> list[str]:
-    sizes = np.bincount(reference.label, minlength=len(reference.classes))
-    empty = [name for name, size in zip(reference.classes, sizes, strict=True) if not size]
-    if not empty:
-        return []
-    verb = "class has" if len(empty) == 1 else "classes have"
-    return [f"{len(empty)} {verb} no test image and is left out of the means over classes: {', '.join(empty)}"]

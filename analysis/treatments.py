@@ -108,8 +108,14 @@ def fitted_tau(val: Split, log_prior: Floats) -> float:
     """The tau of the best balanced accuracy on `val`, the smallest of equals."""
     sizes = np.bincount(val.label, minlength=val.logits.shape[1])
     weight = 1 / (sizes[val.label] * (sizes > 0).sum())
-    recalls = [float(weight @ (adjusted(val, log_prior, tau).logits.argmax(axis=1) == val.label)) for tau in _TAUS]
+    recalls = [float(weight[_hits(val, tau * log_prior)].sum()) for tau in _TAUS]
     return float(_TAUS[np.argmax(np.round(recalls, 12))])
+
+
+def _hits(split: Split, shift: Floats) -> NDArray[np.bool_]:
+    """Images whose true class has the largest logit less its shift [K], [N]; in the logits' own precision."""
+    predicted = (split.logits - shift.astype(split.logits.dtype)).argmax(axis=1)
+    return np.asarray(predicted == split.label)
 
 
 def focal_inverse(split: Split, gamma: float) -> Split:

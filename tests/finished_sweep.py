@@ -15,9 +15,17 @@ HAM10000 = (1006, 167, 165, 77, 49, 26, 22)
 
 
 def write_sweep(
-    folder: Path, gains: Mapping[str, float], *, seeds: Sequence[int] = range(5), sizes: Sequence[int] = HAM10000
+    folder: Path,
+    gains: Mapping[str, float],
+    *,
+    seeds: Sequence[int] = range(5),
+    sizes: Sequence[int] = HAM10000,
+    whole: bool = False,
 ) -> Path:
-    """The folder, in which each arm adds its gain to the logit of the true class; the first arm is the baseline."""
+    """The folder, in which each arm adds its gain to the logit of the true class; the first arm is the baseline.
+
+    `whole` adds what only a full report reads: mirrored images, and a val of as many others.
+    """
     trials = [
         {"trial_id": f"{number:03d}-{seed}", "arm": arm, "seed": seed}
         for seed in seeds
@@ -25,8 +33,11 @@ def write_sweep(
     ]
     label = np.repeat(np.arange(len(sizes)), sizes)
     hard = np.random.default_rng(7).normal(0, 1.5, (len(label), len(sizes)))
+    others = np.random.default_rng(8).normal(0, 1.5, hard.shape)
     for trial in trials:
-        _write_trial(folder / "trials" / trial["trial_id"], trial, label, _logits(trial, label, hard, gains))
+        test = _predictions(trial, "test", label, _logits(trial, label, hard, gains), mirrored=whole)
+        val = [_predictions(trial, "val", label, _logits(trial, label, others, gains), mirrored=True)] * whole
+        _write_trial(folder / "trials" / trial["trial_id"], [test, *val])
     asked = {
         "format": 1,
         "sweep": "focal_ls",
@@ -63,26 +74,37 @@ def _logits(
     return (hard + shared + own + (1.2 + gains[trial["arm"]]) * truth).astype(np.float32)
 
 
-def _write_trial(
-    folder: Path, trial: Mapping[str, str | int], label: NDArray[np.int64], logits: NDArray[np.float32]
-) -> None:
-    folder.mkdir(parents=True)
-    file = folder / "test.parquet"
-    images = list(enumerate(label))
-    predictions = Predictions(
+def _predictions(
+    trial: Mapping[str, str | int],
+    split: str,
+    label: NDArray[np.int64],
+    logits: NDArray[np.float32],
+    *,
+    mirrored: bool,
+) -> Predictions:
+    images, here = list(enumerate(label)), "" if split == "test" else f"{split}-"
+    view = np.random.default_rng(9).normal(0, 0.3, logits.shape).astype(np.float32)
+    return Predictions(
         **trial,
-        split="test",
+        split=split,
         classes=tuple(f"class {k}" for k in range(logits.shape[1])),
-        sample_id=np.array([f"image{j:05d}" for j, _ in images]),
-        group_id=np.array([f"lesion{k}-{j // 6 * 5 + min(j % 6, 4):05d}" for j, k in images]),
+        sample_id=np.array([f"{here}image{j:05d}" for j, _ in images]),
+        group_id=np.array([f"{here}lesion{k}-{j // 6 * 5 + min(j % 6, 4):05d}" for j, k in images]),
         label=label.astype(np.int16),
         logits=logits,
+        logits_hflip=logits + view if mirrored else None,
     )
-    write_predictions(file, predictions)
+
+
+def _write_trial(folder: Path, splits: Sequence[Predictions]) -> None:
+    folder.mkdir(parents=True)
+    files = [folder / f"{predictions.split}.parquet" for predictions in splits]
+    for file, predictions in zip(files, splits, strict=True):
+        write_predictions(file, predictions)
     manifest = {
         "format": 1,
         "status": "done",
-        "files": {file.name: hashlib.sha256(file.read_bytes()).hexdigest()},
+        "files": {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files},
         "commit": "0f3c9a1",
         "device": "cpu",
         "seconds": 60.0,

@@ -3,8 +3,9 @@
 Run:      python -m tests.benchmarks.report_time [--thousand]
 Measures: seconds of loading, comparing (10,000 resamples, the metric and its guard) and writing, and the peak of
           resident memory, each size in a new process on a folder drawn before; then the command itself, Python's
-          start to the last of its files; then the steps with fewer and with more resamples. `--thousand` takes
-          1,000 trials instead, 2 GB of files.
+          start to the last of its files; both with --quick (the verdicts) and without (all that is made of test,
+          val and mirrored images); then the quick steps with fewer and with more resamples. `--thousand` takes
+          1,000 trials instead, with --quick: 2 GB of files.
 Peer:     scikit-learn's balanced_accuracy_score in a loop over 1,000 bootstrap resamples of one run. It is measured
           per resample; the time for every run at 10,000 resamples is extrapolated, not run.
 """
@@ -70,10 +71,10 @@ def timed(step: str, work: Callable[[], T]) -> T:
     return made
 
 
-def judge(folder: Path, n_resamples: int) -> None:
+def judge(folder: Path, n_resamples: int, *, quick: bool) -> None:
     """Judge the sweep in this process, and print what each step takes."""
-    study = timed("load", lambda: load_study(folder))
-    report = timed("compare", lambda: compare(study, n_resamples=n_resamples))
+    study = timed("load", lambda: load_study(folder, quick=quick))
+    report = timed("compare", lambda: compare(study, n_resamples=n_resamples, quick=quick))
     timed("write", lambda: write_report(report, folder / "report"))
     console.print(f"  peak memory: {peak_mib():.0f} MiB")
 
@@ -103,42 +104,45 @@ def peer(folder: Path, n_runs: int) -> None:
 def main() -> None:
     """Draw, judge and compare each size, or judge the one folder that is named."""
     match sys.argv[1:]:
-        case ["--here", folder, n_resamples]:
-            judge(Path(folder), int(n_resamples))
+        case ["--here", folder, n_resamples, *how]:
+            judge(Path(folder), int(n_resamples), quick="--quick" in how)
         case ["--thousand"]:
-            measure(THOUSAND)
+            measure(THOUSAND, whole=False)
         case _:
             for size in SIZES:
                 measure(size, OTHER_RESAMPLES)
 
 
-def measure(size: Size, other_resamples: Sequence[int] = ()) -> None:
+def measure(size: Size, other_resamples: Sequence[int] = (), *, whole: bool = True) -> None:
     """All figures of one size."""
     console.print(str(size))
     gains = {"baseline": 0.0} | {f"focal_gamma={i}": 0.05 * i for i in range(1, size.n_arms)}
     with tempfile.TemporaryDirectory() as parent:
-        folder = write_sweep(Path(parent) / "sweep", gains, seeds=range(size.n_seeds), sizes=size.images)
-        judge_apart(folder, N_RESAMPLES)
-        command(folder)
+        seeds = range(size.n_seeds)
+        folder = write_sweep(Path(parent) / "sweep", gains, seeds=seeds, sizes=size.images, whole=whole)
+        for how in (["--quick"], []) if whole else (["--quick"],):
+            console.print(f" {how[0] if how else 'all'}")
+            judge_apart(folder, N_RESAMPLES, how)
+            command(folder, how)
         for n_resamples in other_resamples:
-            console.print(f" {n_resamples:,} resamples")
-            judge_apart(folder, n_resamples)
+            console.print(f" --quick, {n_resamples:,} resamples")
+            judge_apart(folder, n_resamples, ["--quick"])
         peer(folder, size.n_arms * size.n_seeds)
 
 
-def judge_apart(folder: Path, n_resamples: int) -> None:
+def judge_apart(folder: Path, n_resamples: int, how: Sequence[str]) -> None:
     """Judge the sweep in a new process, which prints its figures."""
-    here = ["-m", "tests.benchmarks.report_time", "--here", str(folder), str(n_resamples)]
+    here = ["-m", "tests.benchmarks.report_time", "--here", str(folder), str(n_resamples), *how]
     subprocess.run([sys.executable, *here], check=True)
 
 
-def command(folder: Path) -> None:
+def command(folder: Path, how: Sequence[str]) -> None:
     """Print what `python -m analysis.significance` takes with every file that it can write."""
     files = [
         word for kind in ("json", "html", "markdown") for word in (f"--{kind}", str(folder / f"report.{kind}"))
     ]
     began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    door = [sys.executable, "-m", "analysis.significance", str(folder), *files]
+    door = [sys.executable, "-m", "analysis.significance", str(folder), *how, *files]
     subprocess.run(door, check=True, stdout=subprocess.DEVNULL)
     seconds, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
     of_cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
