@@ -80,12 +80,13 @@ def _kept(report: Report, kept: Sequence[Comparison]) -> str:
     metric, unit = metric_title(report.metric), unit_of(report.metric)
     if not kept:
         return f"No arm is shown to beat the baseline in {metric}."
+    keep = "Keep" if any(c.label != "at a cost" for c in kept) else "Keep, if the cost is accepted,"
     if len(kept) > 1:
-        return f"Keep {listed([_with_delta(c, unit) for c in kept])}, in {metric} over the baseline."
+        return f"{keep} {listed([_with_delta(c, unit) for c in kept])}, in {metric} over the baseline."
     only = kept[0]
     ends = unit.interval(only.ci_low_simultaneous, only.ci_high_simultaneous) + unit.symbol
     interval = f"its {interval_title(report.level)} is {ends}"
-    return f"Keep {_with_delta(only, unit)}, in {metric} over the baseline; {interval}."
+    return f"{keep} {_with_delta(only, unit)}, in {metric} over the baseline; {interval}."
 
 
 def _rejected(report: Report, rejected: Sequence[Comparison]) -> str:

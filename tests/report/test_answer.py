@@ -96,3 +96,14 @@ def test_before_the_first_look_the_answer_is_that_there_is_none_yet(report):
     look = Look(number=0, of=2, n_seeds=2, alpha=0.0, spent=0.0, declared=True, later=(3, 10))
     early = replace(report, look=look, comparisons=())
     assert answer(early) == ("No verdict before the first look, at 3 seeds an arm; 2 are complete.",)
+
+
+@pytest.mark.parametrize("n_costly", [1, 2])
+def test_where_every_kept_arm_has_a_cost_the_answer_begins_with_it(report, n_costly):
+    free = ("focal_gamma=1", "focal_gamma=2")
+    costly = tuple(replace(c, verdict="keep", label="at a cost") for c in report.comparisons if c.arm not in free)[
+        :n_costly
+    ]
+    assert answer(replace(report, comparisons=costly))[0].startswith(
+        "Keep, if the cost is accepted, focal_gamma=3 (+1.2 pt, at a cost)"
+    )
