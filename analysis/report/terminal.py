@@ -11,6 +11,7 @@ from analysis.records import ArmSummary, Comparison, Report, Verdict
 from analysis.report.answer import answer, scope
 from analysis.report.chance import TITLE, chance
 from analysis.report.effects import MainRow, section_of
+from analysis.report.recommendation import recommendation_section
 from analysis.report.remarks import remarks
 from analysis.report.strip import Scale, ruler, scale_of, strip
 from analysis.report.summary import Summary, SummaryRow, summary_of
@@ -31,7 +32,7 @@ def print_report(report: Report, console: Console) -> None:
     console.print(_heading(report))
     console.print(Padding(Text("\n".join(answer(report))), (1, 0)))
     console.print(_table(report, console))
-    for block in (_reasons(report), _effects(report), _chance(report), _remarks(report)):
+    for block in (_reasons(report), _effects(report), _chance(report), _recommended(report), _remarks(report)):
         if block is not None:
             console.print(Padding(block, (1, 0, 0, 0)))
     console.print(Padding(Text(f"{metric_title(report.metric)}; {scope(report)}", style="dim"), (1, 0)))
@@ -196,12 +197,21 @@ def _main_effects(report: Report, rows: Sequence[MainRow]) -> Table:
 
 
 def _chance(report: Report) -> Group:
+    return _sentences(TITLE, chance(report))
+
+
+def _recommended(report: Report) -> Group | None:
+    section = recommendation_section(report)
+    return None if section is None else _sentences(section.title, section.said)
+
+
+def _sentences(title: str, sentences: Sequence[str]) -> Group:
     grid = Table.grid(padding=(0, 1, 0, 0))
     grid.add_column()
     grid.add_column(overflow="fold")
-    for sentence in chance(report):
+    for sentence in sentences:
         grid.add_row(Text("·", style="dim"), Text(sentence))
-    return Group(Text(TITLE, style="bold"), grid)
+    return Group(Text(title, style="bold"), grid)
 
 
 def _remarks(report: Report) -> Table | None:

@@ -90,3 +90,10 @@ def test_a_note_on_one_arm_names_it(report):
     first, *others = report.comparisons
     noted = replace(report, comparisons=(replace(first, notes=("seeds differ",)), *others))
     assert f"· {first.arm}: seeds differ" in printed(noted, 140)
+
+
+def test_it_closes_with_what_to_do(report, alone):
+    said = " ".join(printed(report, 100).split())
+    assert "What to do · Ship focal_gamma=2: +1.7 pt" in said
+    assert "· Drop label_smoothing=0.1 and focal_gamma=3+label_smoothing=0.1" in said
+    assert "What to do" not in printed(alone, 100)
