@@ -5,22 +5,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
-import numpy as np
-
-from analysis.estimates import Design, infer_family
+from analysis.estimates import Design, guarded, infer_family, judged, linearly
 from analysis.findings.posthoc import Change, TreatedArm
 from analysis.inference import Inference
 from analysis.influence import measure
 from analysis.metrics import Floats, Metric, Outcome, class_sizes, metric_named
 from analysis.pairs import Paired, paired_contrasts
-from analysis.records import GuardResult
 from analysis.reliability import spread
-from analysis.resampling import exact_image_deviations, linear_image_deviations
+from analysis.resampling import exact_image_deviations
 from analysis.study import Arm
 from analysis.treatments import FOCAL_INVERSE, HFLIP, TEMPERATURE, TREATMENTS
 from analysis.variance import Contrast
-from analysis.verdicts import Evidence, Judgement, judge
-from analysis.words import higher_is_better
 
 ANEW_RESAMPLES = 2000
 """Replicates at most behind an interval of the ECE and its like, for which every run is scored anew.
@@ -107,7 +102,7 @@ def _deltas(design: Design, names: Sequence[str], rows: Sequence[_Row]) -> dict[
     metrics = {name: metric_named(name, classes=classes, sizes=sizes) for name in names}
     pairs = {name: _pairs(design, metric, rows) for name, metric in metrics.items()}
     linear = [(name, pair) for name in names if metrics[name].linear for pair in pairs[name]]
-    moved = _linearly(design, [pair for _, pair in linear])
+    moved = linearly(design, [pair.difference for _, pair in linear])
     of_linear = {(name, pair.after.arm): of_row for (name, pair), of_row in zip(linear, moved, strict=True)}
     found = {}
     for name, metric in metrics.items():
@@ -149,12 +144,6 @@ def _pairs(design: Design, metric: Metric, rows: Sequence[_Row]) -> list[Paired]
     ]
 
 
-def _linearly(design: Design, pairs: Sequence[Paired]) -> Sequence[Floats]:
-    """What drawing images anew adds to the mean difference of each pair, [B] a pair."""
-    influence = np.stack([pair.difference.influence.mean(axis=0) for pair in pairs])
-    return list(linear_image_deviations(influence, design.units, design.draws))
-
-
 def _exactly(design: Design, metric: Metric, rows: Sequence[_Row]) -> dict[str, Floats]:
     """Treated minus untreated, both scored anew on the same draws."""
     before = {f"{row.arm.name} as trained": [run for _, run in row.before] for row in rows}
@@ -167,7 +156,9 @@ def _treated_arm(design: Design, row: _Row, deltas: Mapping[str, _Delta], guards
     name = design.study.question.primary_metric
     primary = deltas[name]
     inference, changes = primary.inference, {metric: delta.change(metric) for metric, delta in deltas.items()}
-    judgement = _judged(design, primary, [changes[guard] for guard in guards]) if primary.paired.moves else None
+    guarding = [guarded(design, g, deltas[g].contrast.delta, deltas[g].inference.alone) for g in guards]
+    moves = primary.paired.moves
+    judgement = judged(design, name, primary.contrast, inference, guarding) if moves else None
     return TreatedArm(
         name=row.name,
         arm=row.arm.name,
@@ -190,37 +181,6 @@ def _treated_arm(design: Design, row: _Row, deltas: Mapping[str, _Delta], guards
         nll_after=fmean(float(run.nll.mean()) for _, run in row.after),
         fitted=spread(row.fitted) if row.fitted else None,
         forward_passes=2 if row.treatment.startswith(HFLIP) else 1,
-    )
-
-
-def _judged(design: Design, primary: _Delta, guards: Sequence[Change]) -> Judgement:
-    question = design.study.question
-    return judge(
-        Evidence(
-            metric=question.primary_metric,
-            higher_is_better=higher_is_better(question.primary_metric),
-            delta=primary.contrast.delta,
-            interval=primary.inference.simultaneous,
-            interval_90=primary.inference.narrow,
-            margin=question.margin,
-            guards=[_guard(change, question.margin) for change in guards],
-            contrast=primary.contrast,
-            estimand=design.estimand,
-            level=design.level,
-            widening=primary.inference.widening,
-        )
-    )
-
-
-def _guard(change: Change, margin: float) -> GuardResult:
-    better = higher_is_better(change.metric)
-    return GuardResult(
-        metric=change.metric,
-        delta=change.delta,
-        ci_low=change.ci_low,
-        ci_high=change.ci_high,
-        margin=margin,
-        non_inferior=change.ci_low > -margin if better else change.ci_high < margin,
     )
 
 

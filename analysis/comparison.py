@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from analysis.rejudging import relabelled
 from analysis.reliability import calibration_of
 from analysis.resampling import Draws
 from analysis.scores import ScoreTable
-from analysis.study import Arm, SourceError, Study
+from analysis.study import Arm, Question, SourceError, Study
 from analysis.summaries import summarise, summarise_scores
 from analysis.tail import tail_of
 from analysis.tiers import Stated, tiers_of
@@ -55,13 +56,7 @@ def compare(
     Raises MetricError for a metric that there is not, SourceError for a baseline that there is not.
     """
     table, whole = (source, source.study) if isinstance(source, ScoreTable) else (None, source)
-    asked = whole.question
-    question = replace(
-        asked,
-        primary_metric=asked.primary_metric if metric is None else metric,
-        margin=asked.margin if margin is None else margin,
-        baseline=asked.baseline if baseline is None else baseline,
-    )
+    question = _asked(whole.question, metric=metric, margin=margin, baseline=baseline)
     if table:
         estimand = _of_scores(estimand)
     for name, risk in (("answer_risk", stated.answer), ("top3_risk", stated.top3)):
@@ -93,6 +88,13 @@ def compare(
         provenance=study.provenance,
     )
     return report if quick or table else _completed(report, design, stated)
+
+
+def _asked(question: Question, *, metric: str | None, margin: float | None, baseline: str | None) -> Question:
+    """The question, with what is named here in the place of its own."""
+    named = {"primary_metric": metric, "margin": margin, "baseline": baseline}
+    changed: dict[str, Any] = {field: value for field, value in named.items() if value is not None}
+    return replace(question, **changed)
 
 
 def _completed(report: Report, design: Design, stated: Stated) -> Report:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from analysis.estimates import Design, Estimates
+from analysis.estimates import Design, Estimates, guarded, judged
 from analysis.inference import Inference
 from analysis.influence import Measured
 from analysis.noise import Term, correlation, sd_interval
@@ -15,7 +15,6 @@ from analysis.records import Comparison, Estimand, GuardResult, Noise
 from analysis.study import Arm
 from analysis.summaries import mean_recalls
 from analysis.variance import Contrast, t_interval
-from analysis.verdicts import Evidence, judge
 from analysis.words import higher_is_better
 
 
@@ -83,21 +82,7 @@ def _deltas(estimates: Estimates) -> list[_Delta]:
 def _comparison(design: Design, arm: Arm, delta: _Delta, guards: list[GuardResult]) -> Comparison:
     c, inference, total = delta.contrast, delta.inference, delta.contrast.total(design.estimand)
     closed = t_interval(c.delta, total, design.level)
-    judgement = judge(
-        Evidence(
-            metric=delta.estimates.name,
-            higher_is_better=delta.higher_is_better,
-            delta=c.delta,
-            interval=inference.simultaneous,
-            interval_90=inference.narrow,
-            margin=design.study.question.margin,
-            guards=guards,
-            contrast=c,
-            estimand=design.estimand,
-            level=design.level,
-            widening=inference.widening,
-        )
-    )
+    judgement = judged(design, delta.estimates.name, c, inference, guards)
     return Comparison(
         arm=c.name,
         baseline=design.baseline.name,
@@ -147,16 +132,7 @@ def _doubts(c: Contrast, total: Term) -> tuple[str, ...]:
 
 
 def _guard(design: Design, delta: _Delta) -> GuardResult:
-    """Whether the guard metric's interval excludes a loss of the margin."""
-    interval, margin = delta.inference.alone, design.study.question.margin
-    return GuardResult(
-        metric=delta.estimates.name,
-        delta=delta.contrast.delta,
-        ci_low=interval.low,
-        ci_high=interval.high,
-        margin=margin,
-        non_inferior=interval.low > -margin if delta.higher_is_better else interval.high < margin,
-    )
+    return guarded(design, delta.estimates.name, delta.contrast.delta, delta.inference.alone)
 
 
 def _probability_better(delta: _Delta, estimand: Estimand) -> float:

@@ -10,7 +10,7 @@ from analysis.influence import Measured, Units, measure
 from analysis.looks import ALPHA, Look, look_pvalue
 from analysis.metrics import Floats, Metric, class_sizes, metric_named
 from analysis.noise import SeedNoise, SeedPart, seed_noise
-from analysis.records import Estimand
+from analysis.records import Estimand, GuardResult
 from analysis.resampling import (
     Draws,
     deviations,
@@ -20,7 +20,9 @@ from analysis.resampling import (
 )
 from analysis.scores import ScoreTable
 from analysis.study import Arm, Study
-from analysis.variance import Contrast, contrast
+from analysis.variance import Contrast, Interval, contrast
+from analysis.verdicts import Evidence, Judgement, judge
+from analysis.words import higher_is_better
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +94,7 @@ def estimate(design: Design, names: Sequence[str]) -> dict[str, Estimates]:
     metrics = {name: _study_metric(design.study, name) for name in names}
     noises = {name: _noise(design, metric) for name, metric in metrics.items()}
     linear = [(name, arm.name) for name in metrics if metrics[name].linear for arm in design.arms]
-    moved = _linearly(design, [noises[name].runs[arm] for name, arm in linear])
+    moved = linearly(design, [noises[name].runs[arm] for name, arm in linear])
     by_arm = dict(zip(linear, moved, strict=True))
     return {
         name: Estimates(
@@ -109,7 +111,7 @@ def estimate(design: Design, names: Sequence[str]) -> dict[str, Estimates]:
 
 def estimate_means(design: Design, runs: Mapping[str, Sequence[Measured]]) -> dict[str, Estimates]:
     """The same of scores that are means over images (`measure_means`), an entry an arm, the baseline first."""
-    moved = iter(_linearly(design, [run for of_score in runs.values() for run in of_score]))
+    moved = iter(linearly(design, [run for of_score in runs.values() for run in of_score]))
     return {
         name: Estimates(
             name=name,
@@ -145,6 +147,40 @@ def infer_family(family: Sequence[Contrast], of_images: Mapping[str, Floats], de
     return [_at_look(inference, design.look) for inference in found]
 
 
+def guarded(design: Design, metric: str, delta: float, alone: Interval) -> GuardResult:
+    """Whether the guard metric's interval excludes a loss of the margin."""
+    margin, better = design.study.question.margin, higher_is_better(metric)
+    return GuardResult(
+        metric=metric,
+        delta=delta,
+        ci_low=alone.low,
+        ci_high=alone.high,
+        margin=margin,
+        non_inferior=alone.low > -margin if better else alone.high < margin,
+    )
+
+
+def judged(
+    design: Design, metric: str, delta: Contrast, inference: Inference, guards: Sequence[GuardResult]
+) -> Judgement:
+    """The verdict on a delta of the metric, by the interval that holds for its family."""
+    return judge(
+        Evidence(
+            metric=metric,
+            higher_is_better=higher_is_better(metric),
+            delta=delta.delta,
+            interval=inference.simultaneous,
+            interval_90=inference.narrow,
+            margin=design.study.question.margin,
+            guards=guards,
+            contrast=delta,
+            estimand=design.estimand,
+            level=design.level,
+            widening=inference.widening,
+        )
+    )
+
+
 def _study_metric(study: Study, name: str) -> Metric:
     """The metric of that name on the study's test set. Raises MetricError."""
     return metric_named(name, classes=study.classes, sizes=class_sizes(study.arms[0].runs[0].outcome))
@@ -170,7 +206,7 @@ def _noise(design: Design, metric: Metric) -> SeedNoise:
     return seed_noise(runs, run_sd=design.run_sd)
 
 
-def _linearly(design: Design, runs: Sequence[Measured]) -> Sequence[Floats]:
+def linearly(design: Design, runs: Sequence[Measured]) -> Sequence[Floats]:
     """What drawing images anew adds to the mean score of each arm, [B] an arm."""
     if not runs:
         return ()

@@ -11,13 +11,12 @@ from itertools import pairwise
 
 import numpy as np
 
-from analysis.estimates import Design
+from analysis.estimates import Design, infer_family
 from analysis.findings.held import Held
-from analysis.inference import infer
 from analysis.influence import measure
 from analysis.metrics import Floats, Metric
 from analysis.noise import SeedNoise, seed_noise
-from analysis.resampling import deviations, linear_image_deviations, widened
+from analysis.resampling import linear_image_deviations
 from analysis.variance import Contrast, Interval, contrast, t_interval
 
 
@@ -100,9 +99,7 @@ def _held(design: Design, family: Sequence[Delta], of_images: Floats) -> list[He
         return []
     contrasts = [delta.contrast for delta in family]
     by_name = {c.name: row for c, row in zip(contrasts, of_images, strict=True)}
-    moved = deviations(contrasts, by_name, design.draws, estimand=design.estimand)
-    spread = widened(moved, contrasts, design.draws, estimand=design.estimand)
-    found = infer([c.delta for c in contrasts], spread, level=design.level)
+    found = infer_family(contrasts, by_name, design)
     return [
         held_by(delta.arm, delta.contrast.delta, of_delta.alone, of_delta.simultaneous)
         for delta, of_delta in zip(family, found, strict=True)

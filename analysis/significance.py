@@ -190,6 +190,13 @@ def _parser() -> argparse.ArgumentParser:
         "--top3-risk", type=float, default=Stated().top3, metavar="F",
         help="share of the images with three classes shown whose own may be missing; default 0.1",
     )  # fmt: skip
+    _add_outputs(parser)
+    return parser
+
+
+def _add_outputs(parser: Parser) -> None:
+    """What becomes of the report, and how much of it is made."""
+    add = parser.add_argument
     add("--quick", action="store_true", help="judge the arms alone: nothing is made of their predictions besides")
     add("--summary", action="store_true", help="print one small table and the classes that move, instead of it all")
     add(
@@ -205,7 +212,6 @@ def _parser() -> argparse.ArgumentParser:
         "--require", type=_requirement, action="append", default=[], metavar="ARM:VERDICT",
         help="exit 1 unless the arm has this verdict, for use in CI; may be given again",
     )  # fmt: skip
-    return parser
 
 
 def _requirement(text: str) -> Requirement:

@@ -7,7 +7,7 @@ from rich.console import Console
 from analysis.metrics import OVERALL, class_sizes, metric_named, outcome
 from analysis.predictions import read_predictions
 from analysis.recommendation import best_kept
-from analysis.records import Report
+from analysis.records import Comparison, Report
 from analysis.words import count, higher_is_better, metric_title, unit_of
 from dermtune.ledger import SweepFolder, TrialFolder
 from dermtune.plan import Plan
@@ -46,7 +46,13 @@ def choose(report: Report, plan: Plan, folder: SweepFolder) -> Chosen:
     chosen = (max if higher_is_better(report.metric) else min)(done, key=lambda trial: scores[trial.seed])
     score = unit_of(report.metric).score(scores[chosen.seed])
     seed = f"of {count(len(done), 'seed')} the best on val ({metric_title(report.metric)} {score}), never on test"
-    return Chosen(trial=chosen, why=f"the arm {'is kept' if best else 'is the baseline, none is kept'}; {seed}")
+    return Chosen(trial=chosen, why=f"{_why(best)}; {seed}")
+
+
+def _why(best: Comparison | None) -> str:
+    if best is None:
+        return "the arm is the baseline, none is kept"
+    return f"the arm is kept{f', {best.label}' if best.label == 'at a cost' else ''}"
 
 
 def _val_score(trial: TrialFolder, metric: str) -> float:

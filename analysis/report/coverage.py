@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.patches import Patch
 from matplotlib.ticker import PercentFormatter
 
 from analysis.findings.abstain import Abstain, ArmTiers
@@ -18,6 +17,7 @@ from analysis.report.drawing import (
     WIDTH,
     Figure,
     empty_plot,
+    key_above,
     rows_plot,
     svg_of,
 )
@@ -68,7 +68,7 @@ def tier_bars(arms: Sequence[ArmTiers]) -> Figure:
     axes.set_xlim(0, 1)
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.set_xlabel("share of the test images, mean over seeds")
-    _key(axes)
+    key_above(axes, _TIERS)
     for row, arm in enumerate(arms, start=1):
         _bar(axes, row, arm)
     alt = f"Tiers of every arm: {'; '.join(_in_tiers(arm) for arm in arms)}."
@@ -114,22 +114,6 @@ def _scales(axes: Axes) -> None:
     axes.set_ylabel("error among them")
     look: Any = {"facecolor": PAPER, "edgecolor": "none", "framealpha": 1}
     axes.legend(loc="upper left", borderaxespad=0.2, handlelength=2.6, **look)
-
-
-def _key(axes: Axes) -> None:
-    """What the parts are, in the row above the first bar."""
-    axes.legend(
-        handles=[Patch(label=tier, linewidth=0.8, **look) for tier, look in _TIERS.items()],
-        loc="center left",
-        bbox_to_anchor=(0, 0),
-        bbox_transform=axes.transData,
-        ncols=len(_TIERS),
-        frameon=False,
-        borderaxespad=0,
-        borderpad=0,
-        handlelength=1.4,
-        columnspacing=1.4,
-    )
 
 
 def _bar(axes: Axes, row: int, arm: ArmTiers) -> None:

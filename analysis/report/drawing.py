@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from html import escape
@@ -12,6 +12,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
+from matplotlib.patches import Patch
 
 from analysis.records import Verdict
 
@@ -78,16 +79,15 @@ class Figure:
     """The same for a reader who does not see it."""
     svg: str
     """A whole SVG document in the light colours."""
-    canvas: Canvas | None = field(default=None, compare=False, repr=False)
+    canvas: Canvas = field(compare=False, repr=False)
     """What it was drawn on, for other formats."""
 
     def png(self) -> bytes:
-        """The figure in pixels, 200 to an inch, its title and caption inside; empty without its canvas."""
+        """The figure in pixels, 200 to an inch, its title and caption inside."""
         buffer = io.BytesIO()
-        if self.canvas is not None:
-            about = {"Software": None, "Title": self.title, "Description": self.caption}
-            with styled():
-                self.canvas.savefig(buffer, format="png", dpi=_PIXELS, facecolor=PAPER, metadata=about)
+        about = {"Software": None, "Title": self.title, "Description": self.caption}
+        with styled():
+            self.canvas.savefig(buffer, format="png", dpi=_PIXELS, facecolor=PAPER, metadata=about)
         return buffer.getvalue()
 
     def inline(self) -> str:
@@ -143,6 +143,22 @@ def svg_of(plot: Plot, alt: str) -> str:
     svg = buffer.getvalue().replace("'DejaVu Sans'", "'DejaVu Sans', Verdana, sans-serif")
     at = svg.index(">", svg.index("<svg")) + 1
     return f"{svg[:at]}\n <title>{escape(alt)}</title>{svg[at:]}"
+
+
+def key_above(axes: Axes, looks: Mapping[str, Mapping[str, Any]]) -> None:
+    """Write what the looks of a bar's parts mean, by name, in the row above the first bar."""
+    axes.legend(
+        handles=[Patch(label=name, linewidth=0.8, **look) for name, look in looks.items()],
+        loc="center left",
+        bbox_to_anchor=(0, 0),
+        bbox_transform=axes.transData,
+        ncols=len(looks),
+        frameon=False,
+        borderaxespad=0,
+        borderpad=0,
+        handlelength=1.4,
+        columnspacing=1.4,
+    )
 
 
 def wrapped(arm: str) -> list[str]:

@@ -9,7 +9,7 @@ from analysis.records import Report
 from analysis.words import count
 
 _SHOWN: Mapping[str, tuple[str, Callable[[Any], str]]] = {
-    "command": ("made anew by", str),
+    "command": ("made anew by", lambda value: f"{value} (where that lies)"),
     "commit": ("commit", str),
     "data_fingerprint": ("data", lambda value: f"sha256 {value}"),
     "versions": ("versions", lambda value: ", ".join(f"{k} {v}" for k, v in value.items() if v)),

@@ -4,12 +4,22 @@ from dataclasses import asdict
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from analysis.records import Report
 from analysis.report.chance import Apportioned, Source, apportioned, percentages, what_helps
-from analysis.report.drawing import ACCENT, INK, MARGIN_BAND, MUTED, PAPER, Figure, beside_row, rows_plot, svg_of
+from analysis.report.drawing import (
+    ACCENT,
+    INK,
+    MARGIN_BAND,
+    MUTED,
+    PAPER,
+    Figure,
+    beside_row,
+    key_above,
+    rows_plot,
+    svg_of,
+)
 from analysis.words import Unit, unit_of
 
 _NAMES: dict[Source, str] = {"images": "test images", "residual": "a run on an image", "seeds": "seeds"}
@@ -66,19 +76,7 @@ def _scale(axes: Axes, widest: float) -> None:
 
 def _key(axes: Axes) -> None:
     """What the parts and the figures at the right are, in the row above the first bar."""
-    handles = [Patch(label=_NAMES[part], linewidth=0.8, **look) for part, look in _LOOKS.items()]
-    axes.legend(
-        handles=handles,
-        loc="center left",
-        bbox_to_anchor=(0, 0),
-        bbox_transform=axes.transData,
-        ncols=len(handles),
-        frameon=False,
-        borderaxespad=0,
-        borderpad=0,
-        handlelength=1.4,
-        columnspacing=1.4,
-    )
+    key_above(axes, {_NAMES[part]: look for part, look in _LOOKS.items()})
     place: Any = {"transform": axes.get_yaxis_transform(), "va": "center"}
     axes.text(1.03, 0, "standard error", color=MUTED, fontsize=9, **place)
 
