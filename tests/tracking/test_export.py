@@ -1,0 +1,277 @@
+"""MLflow shows what the sweep's folder holds: once, completely, and never in the way of training."""
+
+import logging
+import multiprocessing
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from dermtune.ledger import SweepFolder
+from dermtune.tracking import Exporter, exporter, views
+from tests.tracked_sweep import N_CURVES, QUESTION, counted_rows, finish, history, planned, runs
+
+
+def test_a_finished_sweep_is_one_parent_and_one_finished_run_a_trial(sweep, uri):
+    the_plan, folder = sweep
+    for trial in the_plan.trials:
+        finish(folder, trial)
+    Exporter(uri, the_plan, folder, QUESTION).close(interrupted=False)
+
+    parent, children = runs(uri, the_plan)
+    assert parent.info.status == "FINISHED"
+    assert QUESTION in parent.data.tags[views.NOTE_TAG]
+    assert set(children) == {(trial.arm, trial.seed) for trial in the_plan.trials}
+    run = children["focal_gamma=2", 1]
+    assert (run.info.status, run.info.run_name) == ("FINISHED", "focal_gamma=2 · seed 1")
+    assert run.data.params["focal_gamma"] == "2.0"
+    assert run.data.params["training.epochs"] == "3"
+    assert run.data.metrics["test/top1"] == pytest.approx(0.71)
+    assert run.data.tags["commit"] == "c0ffee"
+    assert run.inputs.dataset_inputs[0].dataset.digest == ("ab" * 32)[:16]
+
+
+def test_an_exported_run_carries_the_times_of_the_training_not_of_the_export(sweep, uri):
+    the_plan, folder = sweep
+    finish(folder, the_plan.trials[0])
+    Exporter(uri, the_plan, folder, QUESTION).close(interrupted=False)
+    _, children = runs(uri, the_plan)
+    info = children["baseline", 0].info
+    ended = datetime.fromtimestamp(info.end_time / 1000, UTC)
+    assert info.end_time - info.start_time == pytest.approx(12_000, abs=1)
+    assert abs((ended - datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)).total_seconds()) < 1
+
+
+def test_a_second_look_and_a_second_exporter_write_nothing(sweep, uri):
+    the_plan, folder = sweep
+    for trial in the_plan.trials[:3]:
+        finish(folder, trial)
+    folder.trial(the_plan.trials[3].trial_id).write_history(history(2))
+    first = Exporter(uri, the_plan, folder, QUESTION)
+    first.sync()
+    before = counted_rows(uri)
+    first.sync()
+    Exporter(uri, the_plan, folder, QUESTION).sync()
+    assert counted_rows(uri) == before
+    assert before["metrics"] == 3 * (3 * N_CURVES + 3) + 2 * N_CURVES  # val/top1 is a curve already
+    assert before["runs"] == 5
+
+
+def test_a_trial_that_no_one_trains_any_more_is_not_left_running(sweep, uri):
+    the_plan, folder = sweep
+    running, failed, pending, _ = the_plan.trials
+    killed_driver = Exporter(uri, the_plan, folder, QUESTION)
+    killed_driver.started(running)
+    folder.trial(running.trial_id).write_history(history(1))
+    killed_driver.sync()
+    assert runs(uri, the_plan)[1]["baseline", 0].info.status == "RUNNING"
+
+    folder.trial(failed.trial_id).fail("diverged", "train_loss is NaN in epoch 2", "traceback")
+    Exporter(uri, the_plan, folder, QUESTION).close(interrupted=True)
+    parent, children = runs(uri, the_plan)
+    assert parent.info.status == "KILLED"
+    assert {key: run.info.status for key, run in children.items()} == {
+        (running.arm, running.seed): "KILLED",
+        (failed.arm, failed.seed): "FAILED",
+    }
+    assert (pending.arm, pending.seed) not in children
+    assert "train_loss is NaN in epoch 2" in children[failed.arm, failed.seed].data.tags[views.NOTE_TAG]
+
+
+def test_a_trial_that_goes_on_takes_up_its_run_and_repeats_no_epoch(sweep, uri):
+    the_plan, folder = sweep
+    trial = the_plan.trials[0]
+    first = Exporter(uri, the_plan, folder, QUESTION)
+    first.started(trial)
+    folder.trial(trial.trial_id).write_history(history(2))
+    first.close(interrupted=True)
+
+    second = Exporter(uri, the_plan, folder, QUESTION)
+    second.started(trial)
+    second.sync()
+    assert runs(uri, the_plan)[1][trial.arm, trial.seed].info.status == "RUNNING"
+    finish(folder, trial)
+    second.finished(trial, {})
+    second.close(interrupted=False)
+    assert counted_rows(uri)["metrics"] == 3 * N_CURVES + 3
+    assert runs(uri, the_plan)[1][trial.arm, trial.seed].info.status == "FINISHED"
+
+
+def test_a_failure_that_was_mended_leaves_no_note(sweep, uri):
+    the_plan, folder = sweep
+    trial = the_plan.trials[0]
+    folder.trial(trial.trial_id).fail("failed", "out of memory", "traceback")
+    watching = Exporter(uri, the_plan, folder, QUESTION)
+    watching.sync()
+    finish(folder, trial)
+    watching.finished(trial, {})
+    watching.sync()
+    run = runs(uri, the_plan)[1][trial.arm, trial.seed]
+    assert run.info.status == "FINISHED"
+    assert run.data.tags[views.NOTE_TAG] == ""
+
+
+def test_more_seeds_join_the_same_parent_and_another_configuration_gets_its_own(sweep, uri, tmp_path):
+    the_plan, folder = sweep
+    Exporter(uri, the_plan, folder, QUESTION).close(interrupted=False)
+    extended = planned(n_seeds=3)
+    Exporter(uri, extended, folder, QUESTION).close(interrupted=False)
+    assert runs(uri, extended)[0].data.tags["seeds"] == "3"
+    assert views.sweep_id(planned(epochs=4)) != views.sweep_id(the_plan)
+
+
+def test_a_damaged_history_delays_no_other_trial(sweep, uri, caplog):
+    the_plan, folder = sweep
+    damaged, *others = the_plan.trials
+    for trial in the_plan.trials:
+        finish(folder, trial)
+    folder.trial(damaged.trial_id).history.write_text("epoch,train_loss,seconds\n1,oops,3\n")
+    Exporter(uri, the_plan, folder, QUESTION).close(interrupted=False)
+    _, children = runs(uri, the_plan)
+    assert set(children) == {(trial.arm, trial.seed) for trial in others}
+    first, second = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert "oops" in first
+    assert "not up to date" in second
+
+
+def test_starting_waits_for_nothing_and_needs_no_mlflow():
+    code = "import sys, dermtune.tracking; sys.exit('mlflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_mlflow_out_of_reach_is_said_once_without_the_password_and_stops_nothing(sweep, monkeypatch, caplog):
+    the_plan, folder = sweep
+    monkeypatch.setattr(exporter, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(exporter, "LONGEST_PAUSE_SECONDS", 0.02)
+    watching = Exporter(f"http://anna:secret@127.0.0.1:{free_port()}", the_plan, folder, QUESTION)
+    watching.start()
+    for trial in the_plan.trials:
+        watching.started(trial)
+        finish(folder, trial)
+        watching.finished(trial, {})
+    wait_until(lambda: watching.n_errors >= 3)
+    watching.close(interrupted=False)
+    warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(warnings) == 2
+    assert "training goes on" in warnings[0]
+    assert "the same command again completes it" in warnings[1]
+    assert "secret" not in caplog.text
+
+
+def export_alone(uri, out, index):
+    the_plan = planned(n_seeds=1, epochs=3 + index)
+    folder = SweepFolder(Path(out) / str(index))
+    for trial in the_plan.trials:
+        finish(folder, trial)
+    watching = Exporter(uri, the_plan, folder, QUESTION)
+    watching.close(interrupted=False)
+    sys.exit(watching.n_errors)
+
+
+def test_eight_drivers_make_the_store_at_once_without_an_error(uri, tmp_path):
+    context = multiprocessing.get_context("spawn")
+    drivers = [context.Process(target=export_alone, args=(uri, tmp_path, i)) for i in range(8)]
+    for driver in drivers:
+        driver.start()
+    for driver in drivers:
+        driver.join()
+    assert [driver.exitcode for driver in drivers] == [0] * 8
+    assert counted_rows(uri)["runs"] == 8 * 3
+
+
+def test_a_server_killed_in_the_middle_has_everything_once_after_its_return(sweep, tmp_path, monkeypatch):
+    the_plan, folder = sweep
+    monkeypatch.setattr(exporter, "PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(exporter, "LONGEST_PAUSE_SECONDS", 0.1)
+    folder.report.mkdir(parents=True)
+    (folder.report / "report.html").write_text("<p>keep</p>")
+    port = free_port()
+    uri, database = f"http://127.0.0.1:{port}", f"sqlite:///{tmp_path / 'server.db'}"
+    first, second, third, fourth = the_plan.trials
+    server = start_server(tmp_path, port)
+    try:
+        watching = Exporter(uri, the_plan, folder, QUESTION)
+        watching.start()
+        watching.started(first)
+        finish(folder, first)
+        watching.finished(first, {})
+        watching.started(second)
+        folder.trial(second.trial_id).write_history(history(1))
+        watching.epoch(second, {})
+        wait_until(lambda: counted_rows(database)["metrics"] == 3 * N_CURVES + 3 + N_CURVES)
+        stop(server)
+        for trial in (second, third):
+            finish(folder, trial)
+            watching.finished(trial, {})
+        errors = watching.n_errors
+        wait_until(lambda: watching.n_errors > errors)
+        server = start_server(tmp_path, port)
+        finish(folder, fourth)
+        watching.finished(fourth, {})
+        watching.attach([folder.report])
+        watching.close(interrupted=False)
+
+        parent, children = runs(uri, the_plan)
+        assert parent.info.status == "FINISHED"
+        assert Counter(run.info.status for run in children.values()) == {"FINISHED": 4}
+        assert counted_rows(database)["metrics"] == 4 * (3 * N_CURVES + 3)
+        assert [path.name for path in (tmp_path / "artifacts").rglob("*.html")] == ["report.html"]
+    finally:
+        stop(server)
+
+
+def start_server(folder, port):
+    store = [
+        "--backend-store-uri",
+        f"sqlite:///{folder / 'server.db'}",
+        "--artifacts-destination",
+        folder / "artifacts",
+    ]
+    where = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    with (folder / "server.log").open("a") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "mlflow", "server", *store, *where],
+            stdout=log,
+            stderr=log,
+            cwd=folder,
+            start_new_session=True,
+            env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"},
+        )
+    wait_until(lambda: answers(f"http://127.0.0.1:{port}/health"), seconds=90)
+    return server
+
+
+def answers(url):
+    try:
+        with urllib.request.urlopen(url, timeout=2) as reply:
+            return reply.status == 200
+    except OSError:
+        return False
+
+
+def stop(server):
+    """Kill the server and its workers; once stopped, do nothing."""
+    if server.poll() is None:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_until(holds, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"did not come to hold within {seconds} s"
+        time.sleep(0.05)
