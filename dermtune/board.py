@@ -53,6 +53,8 @@ class Board(Monitor):
         self.scores = dict(scores)
         self.reasons: dict[str, str] = {}
         """Why a trial failed, by trial_id."""
+        self.notices: list[str] = []
+        """What went wrong and was got over, oldest first, each a sentence that begins with the trial's title."""
         self._running: dict[str, Running] = {}
         self._clock = clock
         self._started: float | None = None
@@ -69,6 +71,10 @@ class Board(Monitor):
         self._running[trial.trial_id] = Running(
             trial=trial, epochs_done=round(row["epoch"]), loss=row.get("train_loss")
         )
+
+    @override
+    def noticed(self, trial: Trial, what: str) -> None:
+        self.notices.append(f"{trial.title} {what}")
 
     @override
     def finished(self, trial: Trial, scores: Mapping[str, float]) -> None:

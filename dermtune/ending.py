@@ -18,6 +18,8 @@ class Ending:
     failed: int = 0
     out_of_budget: bool = False
     """Trials were left because the budget has no room for them."""
+    halted: str | None = None
+    """Why the rest was not started though there is budget: the disk is full. A clause."""
     signal: int | None = None
     """The signal that stopped it."""
 
@@ -26,7 +28,7 @@ class Ending:
         """0 where all trials are done, 1 where some are not, 128 and the signal's number where one came."""
         if self.signal is not None:
             return 128 + self.signal
-        return int(self.failed > 0 or self.out_of_budget)
+        return int(self.failed > 0 or self.out_of_budget or self.halted is not None)
 
 
 def print_ending(ending: Ending, board: Board, console: Console) -> None:
@@ -38,6 +40,8 @@ def print_ending(ending: Ending, board: Board, console: Console) -> None:
     if ending.signal is not None:
         name = signal.Signals(ending.signal).name
         _say(console, (f"Stopped by {name}", "bold yellow"), f": {done}; the same command goes on from here.")
+    elif ending.halted is not None:
+        _say(console, ("Stopped", "bold yellow"), f": {ending.halted}; {done}; the same command goes on from here.")
     elif ending.out_of_budget:
         _say(console, ("The budget is spent", "bold yellow"), f": {done}; the same command with more goes on.")
     elif ending.failed:

@@ -36,12 +36,14 @@ def execute(
     gpus: float,
     usd_per_hour: float | None = None,
     on_epoch: Callable[[EpochRow], None],
+    on_notice: Callable[[str], None],
     keep_model: bool = False,
 ) -> Mapping[str, float]:
     """The trial's test scores, after its folder holds all that it leaves behind.
 
-    A trial that was cut off goes on from its last checkpoint. `keep_model` leaves the trained model there as well,
-    as no part of what makes a trial done. What goes wrong (Diverged, ModelError, DataError) is raised: the caller
+    A trial that was cut off goes on from its last checkpoint. `on_notice` is told what went wrong and was got over,
+    in a clause that follows the trial's name. `keep_model` leaves the trained model there as well, as no part of
+    what makes a trial done. What goes wrong (Diverged, ModelError, DataError) is raised: the caller
     records it.
     """
     # torch and transformers take seconds to import: a driver that only plans must not pay for them.
@@ -61,6 +63,7 @@ def execute(
         checkpoint=folder.checkpoint,
         threads=threads,
         on_epoch=record_epoch,
+        on_notice=on_notice,
         keep_at=folder.model if keep_model else None,
     )
     folder.write_history(outcome.history)  # an attempt cut off behind its last checkpoint left the last row out

@@ -18,6 +18,9 @@ class Monitor(Protocol):
     def epoch(self, trial: Trial, row: Mapping[str, float]) -> None:
         """It has ended an epoch; `row` is the history's last."""
 
+    def noticed(self, trial: Trial, what: str) -> None:
+        """Something went wrong that it got over: its worker died, a checkpoint was damaged."""
+
     def finished(self, trial: Trial, scores: Mapping[str, float]) -> None:
         """Its folder is sealed; `scores` are those on test."""
 
@@ -38,6 +41,10 @@ class Monitors:
     def epoch(self, trial: Trial, row: Mapping[str, float]) -> None:
         """Tell all."""
         self._tell(lambda monitor: monitor.epoch(trial, row))
+
+    def noticed(self, trial: Trial, what: str) -> None:
+        """Tell all."""
+        self._tell(lambda monitor: monitor.noticed(trial, what))
 
     def finished(self, trial: Trial, scores: Mapping[str, float]) -> None:
         """Tell all."""

@@ -75,6 +75,11 @@ class _Lines(Monitor):
         self._board.epoch(trial, row)
 
     @override
+    def noticed(self, trial: Trial, what: str) -> None:
+        self._board.noticed(trial, what)
+        self._console.print(self._board.notices[-1], markup=False, highlight=False, soft_wrap=True)
+
+    @override
     def finished(self, trial: Trial, scores: Mapping[str, float]) -> None:
         self._board.finished(trial, scores)
         metric = self._board.plan.sweep.primary_metric

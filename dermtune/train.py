@@ -34,6 +34,10 @@ History = tuple[Mapping[str, float], ...]
 """One row an epoch: epoch, train_loss, val_loss, val_<metric>, learning_rate, seconds, images_per_second."""
 
 
+def no_notice(what: str) -> None:
+    """The notice callback of a caller that wants to hear none."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """What a trial's training leaves behind."""
@@ -52,6 +56,7 @@ def train(
     checkpoint: Path,
     threads: int,
     on_epoch: Callable[[History], None],
+    on_notice: Callable[[str], None] = no_notice,
     keep_at: Path | None = None,
 ) -> Outcome:
     """Train one trial to its last epoch, from its newest whole checkpoint where there is one.
@@ -64,7 +69,7 @@ def train(
     """
     with _reproducible(trial.seed, threads):
         trainer = _trainer(trial, data, checkpoint, on_epoch)
-        newest = checkpoints.newest_whole(checkpoint)
+        newest = checkpoints.newest_whole(checkpoint, on_notice)
         trainer.train(resume_from_checkpoint=str(newest) if newest else None)
         if keep_at is not None:
             save_classifier(cast(PreTrainedModel, trainer.model), trial.config, data.classes, keep_at)

@@ -25,7 +25,12 @@ def run(drawn, tmp_path):
     folder = TrialFolder(tmp_path / "trial")
 
     def execute_here(trial: Trial, *, on_epoch=lambda row: None, **options) -> TrialFolder:
-        execute(trial, drawn.place, folder, **{"threads": 1, "gpus": 0.0, "on_epoch": on_epoch, **options})
+        execute(
+            trial,
+            drawn.place,
+            folder,
+            **{"threads": 1, "gpus": 0.0, "on_epoch": on_epoch, "on_notice": print, **options},
+        )
         return folder
 
     return execute_here

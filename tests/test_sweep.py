@@ -19,43 +19,9 @@ from dermtune import sweep
 from dermtune.config import DataConfig
 from dermtune.data.cache import decode
 from dermtune.serving import load_classifier
+from tests.tiny_sweep import QUESTION, RECIPE
 
 ROOT = Path(__file__).parents[1]
-
-RECIPE = """
-from dermtune.config import Config, DataConfig, ModelConfig, SyntheticConfig, TrainingConfig
-from dermtune.recipes import Recipe
-
-
-def recipe():
-    return Recipe(
-        name="tiny",
-        config=Config(
-            data=DataConfig(
-                image_suffix=".png",
-                group_column="lesion_id",
-                image_size=16,
-                synthetic=SyntheticConfig(n_train=200, n_test=100, image_size=16),
-            ),
-            model=ModelConfig(
-                architecture="resnet",
-                settings={"embedding_size": 8, "hidden_sizes": [8], "depths": [1], "layer_type": "basic"},
-            ),
-            training=TrainingConfig(epochs=4, batch_size=64),
-        ),
-    )
-"""
-
-QUESTION = '''"""Does focal loss lift the long tail?"""
-
-from dermtune.plan import Sweep
-
-
-def sweep():
-    return Sweep(
-        name="tiny", grid={"focal_gamma": (0.0, 2.0)}, baseline={"focal_gamma": 0.0}, seeds=range(2)
-    )
-'''
 
 DIVERGING = QUESTION.replace('"focal_gamma": (0.0, 2.0)', '"learning_rate": (1e-3, 1e30)').replace(
     '"focal_gamma": 0.0', '"learning_rate": 1e-3'

@@ -33,6 +33,9 @@ class Heard(Monitor):
     def epoch(self, trial, row):
         self.events.append((f"epoch {row['epoch']}", trial.title))
 
+    def noticed(self, trial, what):
+        self.events.append((what, trial.title))
+
     def finished(self, trial, scores):
         self.events.append((f"finished with {scores['balanced_accuracy']:.2f}", trial.title))
 
@@ -48,7 +51,7 @@ class Broken(Monitor):
     def started(self, trial):
         raise RuntimeError("no terminal")
 
-    epoch = finished = failed = lambda self, *_: self.started(None)
+    epoch = noticed = finished = failed = lambda self, *_: self.started(None)
 
 
 class Sweep:
@@ -159,7 +162,8 @@ def test_a_trial_whose_loss_is_no_number_is_recorded_as_diverged(unlucky):
 
 def test_a_trial_whose_worker_is_killed_goes_on_from_its_last_epoch(unlucky):
     killed = unlucky.plan.trials[2]
-    assert unlucky.heard.of(killed) == ["started", "epoch 1", "started", "epoch 2", "finished with 0.61"]
+    lost = "lost its worker and goes on from its last checkpoint"
+    assert unlucky.heard.of(killed) == ["started", "epoch 1", lost, "started", "epoch 2", "finished with 0.61"]
     assert len({note.pid for note in unlucky.began(killed)}) == 2
     assert unlucky.folder.trial(killed.trial_id).failure() is None
 

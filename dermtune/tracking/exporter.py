@@ -73,6 +73,9 @@ class Exporter:
         """The trial's folder has a further epoch."""
         self._look_at(trial)
 
+    def noticed(self, trial: Trial, what: str) -> None:
+        """The trial's folder will tell, if it is to be told."""
+
     def finished(self, trial: Trial, scores: Mapping[str, float]) -> None:  # noqa: ARG002 the folder has them
         """The trial's folder has its manifest."""
         self._stopped(trial)

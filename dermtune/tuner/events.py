@@ -1,7 +1,6 @@
 """Tune's events in the monitors' words, and the monitor that keeps count."""
 
 import contextlib
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,6 @@ from dermtune.budget import Budget
 from dermtune.ledger import SweepFolder
 from dermtune.monitors import Monitor, Monitors
 from dermtune.plan import Trial
-
-logger = logging.getLogger(__name__)
 
 CRASHES = 2
 """Times that a trial whose worker died is tried again; a node that was taken away does not count."""
@@ -37,6 +34,8 @@ class Events(tune.Callback):
         match result:
             case {"event": "epoch", "row": row}:
                 self._monitors.epoch(self._ours(trial), row)
+            case {"event": "notice", "text": text}:
+                self._monitors.noticed(self._ours(trial), text)
             case {"event": "finished", "scores": scores}:
                 self._monitors.finished(self._ours(trial), scores)
             case {"event": "failed", "reason": reason}:
@@ -44,7 +43,7 @@ class Events(tune.Callback):
 
     @override
     def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        logger.warning("%s lost its worker and goes on from its last checkpoint", self._ours(trial).title)
+        self._monitors.noticed(self._ours(trial), "lost its worker and goes on from its last checkpoint")
 
     @override
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
@@ -86,6 +85,10 @@ class Tally(Monitor):
 
     @override
     def epoch(self, trial: Trial, row: Mapping[str, float]) -> None:
+        pass
+
+    @override
+    def noticed(self, trial: Trial, what: str) -> None:
         pass
 
     @override

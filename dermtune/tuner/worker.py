@@ -26,6 +26,7 @@ class Execute(Protocol):
         gpus: float,
         usd_per_hour: float | None,
         on_epoch: Callable[[Mapping[str, float]], None],
+        on_notice: Callable[[str], None],
     ) -> Mapping[str, float]:
         """Train the trial."""
 
@@ -57,6 +58,7 @@ def run_trial(config: Mapping[str, Any], job: Job) -> None:
             gpus=job.gpus,
             usd_per_hour=job.usd_per_hour,
             on_epoch=lambda row: tune.report({"event": "epoch", "row": dict(row)}),
+            on_notice=lambda text: tune.report({"event": "notice", "text": text}),
         )
     except Exception as error:  # noqa: BLE001 - any error is this trial's result, and its alone
         reason = " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,15 @@
+"""A tiny sweep through the real door; its images are drawn once for all tests."""
+
+import pytest
+
+from tests.tiny_sweep import TinySweep
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory):
+    return tmp_path_factory.mktemp("shared")
+
+
+@pytest.fixture
+def tiny(tmp_path, shared):
+    return TinySweep.written(tmp_path / "here", shared)
