@@ -132,7 +132,7 @@ def _problems(frame: _Frame, runs: Mapping[str, Mapping[int, Run]], aside: Seque
     if frame.corrected:
         yield frame.corrected.said
     yield from _set_aside(aside, len(aside) + sum(map(len, runs.values())))
-    yield from _without_runs(runs)
+    yield from _without_runs(runs, aside)
     yield from unequal_seeds({name: set(of_arm) for name, of_arm in runs.items() if of_arm})
     yield from _empty_classes(replace(frame.reference, label=frame.label))
 
@@ -213,8 +213,13 @@ def _set_aside(aside: Sequence[SetAside], n_runs: int) -> list[str]:
     return lines
 
 
-def _without_runs(runs: Mapping[str, Mapping[int, Run]]) -> list[str]:
-    return [f"arm {name} has no finished run and is left out" for name, of_arm in runs.items() if not of_arm]
+def _without_runs(runs: Mapping[str, Mapping[int, Run]], aside: Sequence[SetAside]) -> list[str]:
+    states = {name: {run.state for run in aside if run.arm == name} for name, of_arm in runs.items() if not of_arm}
+    return [
+        f"arm {name} {'diverged with every seed' if states[name] == {'diverged'} else 'has no finished run'} "
+        "and is left out"
+        for name in states
+    ]
 
 
 def _empty_classes(reference: Tested) -> list[str]:

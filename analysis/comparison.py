@@ -122,6 +122,8 @@ def _design(study: Study, *, estimand: Estimand, run_sd: float, draws: Draws, lo
     n_groups = len(np.unique(study.group_id))
     _require(n_groups != 1, "the test set", "have at least two groups of images to draw from", n_groups)
     names = [arm.name for arm in study.arms]
+    if study.question.baseline in {*study.question.arms} - {*names}:
+        raise SourceError(f"the baseline must have a finished run: {'; '.join(study.problems)}")
     _require(
         study.question.baseline in names,
         "baseline",

@@ -12,10 +12,10 @@ from analysis.inference import Inference
 from analysis.influence import Measured
 from analysis.noise import Term, correlation, sd_interval
 from analysis.records import Comparison, Estimand, GuardResult, Noise
-from analysis.study import Arm
+from analysis.study import Arm, n_diverged
 from analysis.summaries import mean_recalls
 from analysis.variance import Contrast, t_interval
-from analysis.words import higher_is_better
+from analysis.words import count, higher_is_better
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +82,9 @@ def _deltas(estimates: Estimates) -> list[_Delta]:
 def _comparison(design: Design, arm: Arm, delta: _Delta, guards: list[GuardResult]) -> Comparison:
     c, inference, total = delta.contrast, delta.inference, delta.contrast.total(design.estimand)
     closed = t_interval(c.delta, total, design.level)
-    judgement = judged(design, delta.estimates.name, c, inference, guards)
+    diverged = n_diverged(design.study, arm.name)
+    instability = _instability("its", len(arm.runs), diverged)
+    judgement = judged(design, delta.estimates.name, c, inference, guards, instability)
     return Comparison(
         arm=c.name,
         baseline=design.baseline.name,
@@ -113,8 +115,21 @@ def _comparison(design: Design, arm: Arm, delta: _Delta, guards: list[GuardResul
         seed_deltas=_seed_deltas(delta),
         guards=tuple(guards),
         class_deltas=_class_deltas(arm, design),
-        notes=(*c.notes, *_doubts(c, total)),
+        notes=(*c.notes, *_doubts(c, total), *filter(None, (_baselines(design),))),
+        diverged=diverged,
     )
+
+
+def _instability(whose: str, finished: int, diverged: int) -> str:
+    """What must be said where runs diverged: the others were not drawn by lot, and the delta is theirs alone."""
+    if not diverged:
+        return ""
+    runs = count(finished + diverged, "run")
+    return f"{diverged} of {whose} {runs} diverged, the delta is of those that did not"
+
+
+def _baselines(design: Design) -> str:
+    return _instability("the baseline's", len(design.baseline.runs), n_diverged(design.study, design.baseline.name))
 
 
 def _seed_deltas(delta: _Delta) -> tuple[float, ...]:

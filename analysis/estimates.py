@@ -161,7 +161,12 @@ def guarded(design: Design, metric: str, delta: float, alone: Interval) -> Guard
 
 
 def judged(
-    design: Design, metric: str, delta: Contrast, inference: Inference, guards: Sequence[GuardResult]
+    design: Design,
+    metric: str,
+    delta: Contrast,
+    inference: Inference,
+    guards: Sequence[GuardResult],
+    instability: str = "",
 ) -> Judgement:
     """The verdict on a delta of the metric, by the interval that holds for its family."""
     return judge(
@@ -177,6 +182,7 @@ def judged(
             estimand=design.estimand,
             level=design.level,
             widening=inference.widening,
+            instability=instability,
         )
     )
 

@@ -20,6 +20,7 @@ from analysis.outlook import Outlook, outlook
 from analysis.planning import ASSUMED, MOST_SEEDS, Layout, PlanningError, SeedsNeeded, Variation
 from analysis.sources import load_study
 from analysis.study import SourceError
+from analysis.wholefile import write_text
 from analysis.words import Unit, correlation, count, unit_of
 
 PROG = "dermtune-power"
@@ -208,8 +209,6 @@ def _variation(layout: Layout, unit: Unit) -> Table:
 
 
 def _write(file: Path, outlook: Outlook) -> None:
-    from analysis.report import write_text  # matplotlib takes a second: a table on a screen needs none
-
     write_text(file, json.dumps({"format": FORMAT, **asdict(outlook)}, indent=2, allow_nan=False) + "\n")
 
 

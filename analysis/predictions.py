@@ -1,7 +1,6 @@
 """The prediction file: one row an image, written once a trial, read by everything that judges it."""
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+
+from analysis.wholefile import whole
 
 FORMAT = 1
 COLUMNS = ("sample_id", "group_id", "label", "logits")
@@ -55,7 +56,7 @@ class Predictions:
 
 
 def write_predictions(path: Path, predictions: Predictions) -> None:
-    """Write the Parquet file whole or not at all: to a neighbour first, then renamed into place."""
+    """Write the Parquet file, whole or not at all. Raises OSError where it cannot be."""
     columns: dict[str, pa.Array] = {
         "sample_id": pa.array(predictions.sample_id.tolist(), pa.string()),
         "group_id": pa.array(predictions.group_id.tolist(), pa.string()),
@@ -72,10 +73,9 @@ def write_predictions(path: Path, predictions: Predictions) -> None:
         "dermtune.split": predictions.split,
         "dermtune.trial_id": predictions.trial_id,
     }
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
     table = pa.table(columns).replace_schema_metadata(metadata)
-    pq.write_table(table, partial, use_dictionary=False)  # nothing repeats: a dictionary would add to the size
-    partial.replace(path)
+    with whole(path) as partial:
+        pq.write_table(table, partial, use_dictionary=False)  # nothing repeats: a dictionary would add to the size
 
 
 def read_predictions(path: Path) -> Predictions:

@@ -33,13 +33,13 @@ class Repeat:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trade:
-    """A kept arm that may worsen a guard metric by more than the margin: no interval says whether that is right."""
+    """A kept arm that may worsen a guard metric by more than the margin, or that diverged with some seeds."""
 
     arm: str
     gain: float
     """Its delta in the report's metric."""
     costs: tuple[str, ...]
-    """The guard metrics."""
+    """The guard metrics, and `divergence`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +77,7 @@ def recommend(report: Report) -> Recommendation | None:
     said = (_ship(report, best), *about, _trades(report, best), *after_training(report, ship))
     return Recommendation(
         ship=ship,
-        trades=tuple(Trade(arm=c.arm, gain=c.delta, costs=tuple(g.metric for g in _costs(c))) for c in traded),
+        trades=tuple(Trade(arm=c.arm, gain=c.delta, costs=tuple(_cost_names(c))) for c in traded),
         repeat=repeat,
         set_aside=set_aside,
         drop=tuple(comparison.arm for comparison in rejected),
@@ -101,7 +101,7 @@ def best_kept(report: Report) -> Comparison | None:
 
 def _best_free(report: Report) -> Comparison | None:
     """The kept arm with the largest gain among those without a cost."""
-    return next((c for c in _ranked(report, "keep") if not _costs(c)), None)
+    return next((c for c in _ranked(report, "keep") if not _cost_names(c)), None)
 
 
 def _traded(report: Report, best: Comparison | None) -> list[Comparison]:
@@ -136,7 +136,13 @@ def _trades(report: Report, best: Comparison | None) -> str:
 def _trade(report: Report, comparison: Comparison) -> str:
     gain = unit_of(report.metric).said(comparison.delta)
     costs = [f"{unit_of(g.metric).said(g.delta)} of {metric_title(g.metric)}" for g in _costs(comparison)]
+    costs += [f"{count(comparison.diverged, 'run')} that diverged"] if comparison.diverged else []
     return f"{comparison.arm}, {gain} for {listed(costs)}"
+
+
+def _cost_names(comparison: Comparison) -> list[str]:
+    """What it costs, by name: guard metrics, and seeds with which it cannot be trained."""
+    return [guard.metric for guard in _costs(comparison)] + ["divergence"] * bool(comparison.diverged)
 
 
 def _costs(comparison: Comparison) -> list[GuardResult]:

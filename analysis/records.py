@@ -159,6 +159,8 @@ class Comparison:
     class_deltas: Mapping[str, float]
     """Delta of each class's recall."""
     notes: tuple[str, ...] = ()
+    diverged: int = 0
+    """Runs of the arm that diverged: the delta is of the others."""
 
     @property
     def sources(self) -> Sources | None:

@@ -26,11 +26,11 @@ from analysis.report import (
     render_markdown,
     sections_of,
     with_command,
-    write_text,
 )
 from analysis.sources import load
 from analysis.study import SourceError
 from analysis.tiers import Stated
+from analysis.wholefile import write_text
 
 PROG = "dermtune-significance"
 
@@ -47,7 +47,8 @@ and a column a metric is judged as far as it goes.
 EPILOG = r"""
 verdicts, from the interval that holds for all arms at once:
   keep           it lies above 0; `practical` if all of it exceeds the margin,
-                 `at a cost` if a guard metric may fall by more than the margin
+                 `at a cost` if a guard metric may fall by more than the margin,
+                 or if some of its runs diverged
   reject         a gain as large as the margin is ruled out; `worse` if all of
                  it lies below 0, `equivalent` if it is within the margin
   inconclusive   neither: the reason says what would decide it
@@ -103,8 +104,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (SourceError, MetricError) as error:
         return refuse(PROG, str(error))
     except OSError as error:
-        file = error.filename2 or error.filename  # the first is the neighbour that was to be renamed
-        return refuse(PROG, f"{file} must be a file that can be written, got: {error.strerror}")
+        return refuse(PROG, f"{error.filename} must be a file that can be written, got: {error.strerror}")
     (print_summary if asked.summary else print_report)(report, Console())
     for line in unmet:
         Console(stderr=True).print(line, soft_wrap=True, markup=False, highlight=False)

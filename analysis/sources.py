@@ -4,7 +4,7 @@ import hashlib
 import itertools
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,15 @@ from analysis.lookahead import ahead
 from analysis.predictions import PredictionError, Predictions, read_predictions
 from analysis.relabelling import read_labels
 from analysis.scores import ScoreTable, load_scores
+from analysis.spending import SpendingError, spending
 from analysis.split import Split
 from analysis.study import Correction, Question, SetAside, SourceError, Study, Tested
+from analysis.words import count
 
 FORMAT = 1
+
+_SPLITS = {"train": "training", "val": "validation"}
+"""How a person names a split, where it is not by its own name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,11 +78,12 @@ def _load_sweep(folder: Path, *, quick: bool, labels: Correction | None) -> Stud
     for name in {trial.arm for trial in trials} - set(question.arms):
         raise SourceError(f"{path}: a trial's arm must be one of the arms, got {name!r}")
     manifests = [trial.manifest for trial in trials if isinstance(trial, _Trial)]
+    spent = _spent([folder / "trials" / entry["trial_id"] for entry in asked["trials"]])
     return assemble(
         question,
         ahead(partial(_tested, quick=quick), trials),
-        provenance=_provenance(manifests),
-        problems=_mixtures(manifests),
+        provenance=_provenance(manifests) | spent.provenance,
+        problems=[*_left_out(manifests), *_mixtures(manifests), *spent.problems],
         quick=quick,
         labels=labels,
     )
@@ -111,7 +117,7 @@ def _looks(asked: Mapping[str, Any], key: str) -> tuple[int, ...]:
 def _trial(trials: Path, entry: Mapping[str, Any]) -> _Trial | SetAside:
     arm, seed, trial_id = entry["arm"], int(entry["seed"]), entry["trial_id"]
     folder = trials / trial_id
-    if folder.parent != trials:
+    if folder.parent != trials or folder.name == "..":
         raise ValueError(f"trial_id {trial_id!r} is no plain name")
     try:
         manifest = _read_json(folder / "manifest.json")
@@ -214,6 +220,37 @@ def _mixtures(manifests: Sequence[Mapping[str, Any]]) -> list[str]:
         f"the runs come from {len(values)} {kind}: {', '.join(values)}"
         for kind, values in kinds.items()
         if len(values) > 1
+    ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Spent:
+    """What the sweep has cost."""
+
+    provenance: dict[str, Any] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+
+
+def _spent(folders: Sequence[Path]) -> _Spent:
+    """All attempts at the trials in these folders, done or not; nothing where none was metered."""
+    try:
+        spent = spending(folders)
+    except SpendingError as error:
+        return _Spent(problems=(f"what the sweep has cost is not known: {error}",))
+    return _Spent(provenance={"spent": spent.rounded()} if spent else {})
+
+
+def _left_out(manifests: Sequence[Mapping[str, Any]]) -> list[str]:
+    """One line for each split of which images could not be read; the runs have it from the same list."""
+    found = dict.fromkeys(
+        (str(split), int(of_split["unreadable"]), int(of_split["listed"]))
+        for manifest in manifests
+        for split, of_split in (manifest.get("quarantine") or {}).items()
+    )
+    return [
+        f"{n:,} of {count(listed, f'{_SPLITS.get(split, split)} image')} could not be read and "
+        f"{'was' if n == 1 else 'were'} left out, see quarantine.csv"
+        for split, n, listed in found
     ]
 
 

@@ -167,6 +167,11 @@ class Study:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
 
+def n_diverged(study: Study, arm: str) -> int:
+    """Runs of the arm that diverged: no accident, but what this arm does with some seeds."""
+    return sum(run.arm == arm and run.state == "diverged" for run in study.set_aside)
+
+
 def on_seeds(study: Study, seeds: Collection[int]) -> Study:
     """The study with the runs of these seeds alone; an arm that has none of them is left out, and that is said."""
     kept = [replace(arm, runs=tuple(run for run in arm.runs if run.seed in seeds)) for arm in study.arms]
@@ -175,7 +180,12 @@ def on_seeds(study: Study, seeds: Collection[int]) -> Study:
     without = [
         f"arm {arm.name} has no finished run with these seeds and is left out" for arm in kept if not arm.runs
     ]
-    return replace(study, arms=arms, problems=(*told, *without, *unequal_seeds(_seeds(arms))))
+    return replace(
+        study,
+        arms=arms,
+        set_aside=tuple(run for run in study.set_aside if run.seed in seeds),
+        problems=(*told, *without, *unequal_seeds(_seeds(arms))),
+    )
 
 
 def check_names(source: str, what: str, names: Iterable[str]) -> None:

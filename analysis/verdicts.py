@@ -36,6 +36,8 @@ class Evidence:
     """Level of the intervals."""
     widening: float
     """How much wider `interval` is than this arm's own."""
+    instability: str = ""
+    """What must be said of the arm's runs that diverged; empty where none did."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +102,8 @@ def _keep(evidence: Evidence, gain: Interval) -> Judgement:
         label, where = "small", f"lies {side} 0 but does not reach the margin of {margin}"
     else:
         label, where = "", f"lies {side} 0; whether it exceeds the margin of {margin} is open"
-    costs = [_cost(guard) for guard in evidence.guards if not guard.non_inferior]
+    costs = [f"at a cost: {evidence.instability}"] if evidence.instability else []
+    costs += [_cost(guard) for guard in evidence.guards if not guard.non_inferior]
     return Judgement(
         verdict="keep",
         label="at a cost" if costs else label,
@@ -120,7 +123,8 @@ def _reject(evidence: Evidence, gain: Interval) -> Judgement:
         interval = evidence.interval_90
     else:
         label, where = "", f"does not reach the margin of {margin}: the gain cannot be worth having"
-    return Judgement(verdict="reject", label=label, reason=_sentence(evidence, interval, where), seeds_needed=None)
+    reason = _sentence(evidence, interval, where, evidence.instability)
+    return Judgement(verdict="reject", label=label, reason=reason, seeds_needed=None)
 
 
 def _inconclusive(evidence: Evidence) -> Judgement:
@@ -131,7 +135,7 @@ def _inconclusive(evidence: Evidence) -> Judgement:
     return Judgement(
         verdict="inconclusive",
         label="",
-        reason=_sentence(evidence, evidence.interval, where, way_out),
+        reason=_sentence(evidence, evidence.interval, where, evidence.instability, way_out),
         seeds_needed=needed,
     )
 
@@ -160,7 +164,7 @@ def _sentence(evidence: Evidence, interval: Interval, where: str, *more: str) ->
     unit = unit_of(evidence.metric)
     ends = unit.interval(interval.low, interval.high) + unit.symbol
     said = f"{unit.said(evidence.delta)}; the {level}, {ends}, {where}"
-    return "; ".join([said, *more, *noise_doubts(evidence)]) + "."
+    return "; ".join([said, *filter(None, more), *noise_doubts(evidence)]) + "."
 
 
 def _cost(guard: GuardResult) -> str:

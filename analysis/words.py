@@ -1,5 +1,6 @@
 """How numbers and verdicts are said: one wording for the terminal, Markdown and HTML."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -93,6 +94,22 @@ def population(estimand: Estimand) -> str:
 def verdict_words(comparison: Comparison) -> str:
     """`keep, practical`, `inconclusive`: the verdict with its label."""
     return ", ".join(filter(None, (comparison.verdict, comparison.label)))
+
+
+def hours(value: float) -> str:
+    """`12.40 hours`; what is small keeps two digits."""
+    return f"{amount(value)} hours"
+
+
+def usd(value: float) -> str:
+    """`$12.40`; what is small keeps two digits."""
+    return f"${amount(value)}"
+
+
+def amount(value: float) -> str:
+    """`12.40`, `0.012`, of hours or of dollars."""
+    decimals = 1 - math.floor(math.log10(value)) if 0 < value < 0.1 else 2
+    return f"{value:,.{decimals}f}"
 
 
 def correlation(value: float) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.commandline import Parser, whole_number
+from dermtune.uris import tracking_uri
 
 PROG = "dermtune-sweep"
 
@@ -33,8 +34,11 @@ environment:
   DERMTUNE_CACHE   decoded images and fingerprints (default ~/.cache/dermtune)
   HF_TOKEN         for gated models such as google/medsiglip-448
 
-exit codes: 0 all trials done, 1 trials failed or the budget ended before them,
-2 bad input, 130 and 143 stopped by SIGINT and SIGTERM: the same command goes on.
+exit codes: 0 all trials done, 1 trials failed, or the budget or the room on the
+disk ended before them, 2 bad input, 128 and its number stopped by a signal: 130
+SIGINT (Ctrl-C; once more skips MLflow), 143 SIGTERM, 129 SIGHUP (the terminal
+was closed), 138 SIGUSR1 (the time that SLURM gave is nearly up). The same
+command goes on.
 """
 
 
@@ -88,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     add("--cpus-per-trial", type=_positive, metavar="F", help="cores of a trial; default: the recipe's")
     add(
-        "--tracking-uri", default="sqlite:///mlflow.db", metavar="URI",
+        "--tracking-uri", type=tracking_uri, default="sqlite:///mlflow.db", metavar="URI",
         help="MLflow's store or server; default: sqlite:///mlflow.db",
     )  # fmt: skip
     add(
@@ -96,7 +100,10 @@ def _parser() -> argparse.ArgumentParser:
         help="log the best arm's trained model in MLflow, of its seeds the best on val; weights are kept till then",
     )  # fmt: skip
     add("--dry-run", action="store_true", help="show design, cost and smallest detectable delta; start nothing")
-    add("--max-hours", type=_positive, metavar="H", help="start no trial that would exceed so many hours in all")
+    add(
+        "--max-hours", type=_positive, metavar="H",
+        help="start no trial that would exceed so many hours in all; every attempt counts, whatever came of it",
+    )  # fmt: skip
     add("--max-usd", type=_positive, metavar="X", help="the same in dollars; needs --usd-per-hour")
     add("--usd-per-hour", type=_positive, metavar="Y", help="price of a GPU hour, or of a trial's without a GPU")
     return parser

@@ -1,39 +1,173 @@
 """A hard budget: a trial is admitted only if it and all that are under way can be paid to their end."""
 
+import contextlib
 import math
-from dataclasses import dataclass, field
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from dermtune.ledger import Attempt, LedgerError, SweepFolder
+from dermtune.plan import Trial
+
+ROUNDING = 1e-9
+"""Hours by which a sum of floats may be off."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What trials have cost."""
+
+    hours: float = 0.0
+    """GPU hours, or a trial's hours where it has no GPU."""
+    usd: float | None = None
+    """None where no price is known."""
+
+    def __add__(self, other: "Cost") -> "Cost":
+        prices = [cost.usd for cost in (self, other) if cost.usd is not None]
+        return Cost(hours=self.hours + other.hours, usd=sum(prices) if prices else None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a sweep may cost in all, and what an hour costs now."""
+
+    hours: float = math.inf
+    usd: float = math.inf
+    usd_per_hour: float | None = None
+
+    def hours_left(self, spent: Cost) -> float:
+        """The tighter of both limits, in hours at today's price."""
+        by_usd = math.inf if self.usd_per_hour is None else (self.usd - (spent.usd or 0.0)) / self.usd_per_hour
+        return min(self.hours - spent.hours, by_usd)
+
+    @property
+    def any(self) -> bool:
+        """Whether there is a limit at all."""
+        return not math.isinf(min(self.hours, self.usd))
+
+
+class Books:
+    """What each trial has cost, all attempts of all starts, each at the price at which it was made.
+
+    An attempt without a price counts at today's.
+    """
+
+    def __init__(self, folder: SweepFolder, trials: Iterable[Trial], usd_per_hour: float | None = None) -> None:
+        """Books of these trials, read once. Raises LedgerError where a trial's attempts cannot be read."""
+        self._folder = folder
+        self._usd_per_hour = usd_per_hour
+        self._attempts: dict[str, Sequence[Attempt]] = {}
+        for trial in trials:
+            self.read(trial.trial_id)
+
+    def share_left(self, trial: Trial) -> float:
+        """The share of the trial that is still to train, an epoch at least; 1 where no epoch of it is kept."""
+        epochs = trial.config.training.epochs
+        return max(1, epochs - self._folder.trial(trial.trial_id).epochs_kept()) / epochs
+
+    def read(self, trial_id: str) -> Cost:
+        """What the trial has cost, by its folder as it is now."""
+        self._attempts[trial_id] = self._folder.trial(trial_id).attempts()
+        return self.cost(trial_id)
+
+    def cost(self, trial_id: str) -> Cost:
+        """What the trial had cost when it was last read."""
+        return sum((self._cost(attempt, attempt.hours) for attempt in self._attempts[trial_id]), Cost())
+
+    def total(self) -> Cost:
+        """What all trials had cost when each was last read."""
+        return sum(map(self.cost, tuple(self._attempts)), Cost())
+
+    def lost(self) -> Cost:
+        """Of the total, what left nothing behind: trials without a result, and what a kill threw away of others."""
+        return sum((self._lost(attempts) for attempts in tuple(self._attempts.values())), Cost())
+
+    def _lost(self, attempts: Sequence[Attempt]) -> Cost:
+        failed = bool(attempts) and attempts[-1].ended in ("failed", "diverged")
+        return sum((self._cost(a, a.hours if failed else a.lost_hours) for a in attempts), Cost())
+
+    def _cost(self, attempt: Attempt, hours: float) -> Cost:
+        price = self._usd_per_hour if attempt.usd_per_hour is None else attempt.usd_per_hour
+        return Cost(hours=hours, usd=None if price is None else hours * price)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialHours:
+    """What one whole trial takes."""
+
+    expected: float | None = None
+    """As long as none is measured; None where nobody knows."""
+    measured: tuple[float, ...] = ()
+    """Of trials that are done, all their attempts."""
+
+    @property
+    def mean(self) -> float | None:
+        """The best guess; None where there is none."""
+        return statistics.fmean(self.measured) if self.measured else self.expected
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _UnderWay:
+    """A trial that is admitted and has not ended."""
+
+    share: float
+    """Of it that was still to train when it was admitted."""
+    hours_before: float
+    """What it had cost then."""
+
+
 class Budget:
-    """Hours that a sweep may cost and what is spent of them. An hour is a GPU's, or a trial's where it has none."""
+    """What may be spent, what is spent, and which trials are under way. By default there is no limit."""
 
-    limit_hours: float = math.inf
-    spent_hours: float = 0.0
-    typical_hours: float = 0.0
-    """What one trial is expected to take; 0 as long as nothing is known, then trials are admitted on trust."""
-    _under_way: int = 0
-    _settled: list[float] = field(default_factory=list)
+    def __init__(self, books: Books, limits: Limits = Limits(), trial_hours: TrialHours = TrialHours()) -> None:
+        """A budget that goes on from what the books hold; without trial hours, trials are admitted on trust."""
+        self.limits = limits
+        self.trial_hours = trial_hours
+        self.books = books
+        self._under_way: dict[str, _UnderWay] = {}
 
-    def admit(self) -> bool:
+    def admit(self, trial: Trial) -> bool:
         """Whether one more trial fits in; if so it is under way until it is settled."""
-        fits = self.spent_hours < self.limit_hours and self._projected_hours() <= self.limit_hours
-        self._under_way += fits
+        left, share = self.hours_left(), self.books.share_left(trial)
+        typical = self.trial_hours.mean or 0.0
+        fits = left > 0 and left - self._reserved(typical) >= share * typical - ROUNDING
+        if fits:
+            before = self.books.cost(trial.trial_id).hours
+            self._under_way[trial.trial_id] = _UnderWay(share=share, hours_before=before)
         return fits
 
-    def settle(self, hours: float) -> None:
-        """A trial that was under way has ended and took so long."""
-        self._under_way -= 1
-        self._settled.append(hours)
-        self.spent_hours += hours
-        self.typical_hours = sum(self._settled) / len(self._settled)
+    def settle(self, trial_id: str, *, done: bool) -> None:
+        """A trial that was under way has ended; what one takes is learnt from those that are done."""
+        if self._under_way.pop(trial_id, None):
+            hours = self.books.read(trial_id).hours
+            if done:
+                self.trial_hours = replace(self.trial_hours, measured=(*self.trial_hours.measured, hours))
 
-    def _projected_hours(self) -> float:
-        return self.spent_hours + (self._under_way + 1) * self.typical_hours
+    def spent(self) -> Cost:
+        """All that the sweep's trials have cost, those under way up to now."""
+        for trial_id in tuple(self._under_way):
+            with contextlib.suppress(OSError, LedgerError):  # what it had cost a moment ago stands
+                self.books.read(trial_id)
+        return self.books.total()
 
+    def hours_left(self) -> float:
+        """What may still be spent, in hours at today's price; infinite without a limit."""
+        return self.limits.hours_left(self.spent())
 
-def hour_limit(max_hours: float | None, max_usd: float | None, usd_per_hour: float | None) -> float:
-    """The tighter of both limits in hours; infinite where there is none."""
-    by_hours = math.inf if max_hours is None else max_hours
-    by_usd = math.inf if max_usd is None or usd_per_hour is None else max_usd / usd_per_hour
-    return min(by_hours, by_usd)
+    def room(self) -> float:
+        """How many whole trials fit in beside those under way; infinite without a limit, or where none is known."""
+        mean = self.trial_hours.mean
+        left = self.hours_left()
+        return max(0.0, (left - self._reserved(mean) + ROUNDING) / mean) if mean else math.inf
+
+    def hours_needed(self, trials: Iterable[Trial]) -> float | None:
+        """What these trials take from where each of them is; None where nobody knows."""
+        mean = self.trial_hours.mean
+        return None if mean is None else mean * sum(map(self.books.share_left, trials))
+
+    def _reserved(self, typical: float) -> float:
+        """What the trials under way are expected to take yet."""
+        return sum(
+            max(0.0, under_way.share * typical - (self.books.cost(trial_id).hours - under_way.hours_before))
+            for trial_id, under_way in tuple(self._under_way.items())
+        )

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, get_origin
 
 Scalar = str | int | float | bool
 FocalForm = Literal["soft", "modulated"]
@@ -12,6 +12,10 @@ Interpolation = Literal["bilinear", "bicubic"]
 Pooling = Literal["mean", "map"]
 Precision = Literal["auto", "float32", "bfloat16"]
 Schedule = Literal["cosine", "linear", "constant_with_warmup"]
+
+
+NO_IDENTITY: Mapping[str, bool] = {"identity": False}
+"""Marks a field that says what is accepted and cannot change a trial's result."""
 
 
 class UserError(ValueError):
@@ -94,6 +98,10 @@ class DataConfig:
     """Seed of that cut, shared by all trials."""
     synthetic: SyntheticConfig | None = None
     """Draw this set into the data folder where there is none yet."""
+    max_unreadable_train: float = field(default=0.01, metadata=NO_IDENTITY)
+    """Share of the train images that may be unreadable: they are left out. With more nothing is trained."""
+    max_unreadable_eval: float = field(default=0.0, metadata=NO_IDENTITY)
+    """The same of the val images, and of the test images."""
 
     def __post_init__(self) -> None:
         _require_types(self)
@@ -101,6 +109,8 @@ class DataConfig:
         _require_choice("interpolation", Interpolation, self.interpolation)
         _require(self.image_size >= 8, "image_size", "be at least 8", self.image_size)
         _require(0 < self.val_fraction < 1, "val_fraction", "lie in (0, 1)", self.val_fraction)
+        for name in ("max_unreadable_train", "max_unreadable_eval"):
+            _require(0 <= getattr(self, name) < 1, name, "lie in [0, 1)", getattr(self, name))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,6 +212,12 @@ class Config:
         plain: dict[str, Any] = json.loads(canonical_json(asdict(self)))
         return plain
 
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> "Config":
+        """The config that `to_dict` gave, now or when it had fewer fields. Raises ConfigError."""
+        restored: Config = _restored(cls, plain)
+        return restored
+
     def departures(self) -> dict[str, Any]:
         """Only what differs from the defaults: the config's identity.
 
@@ -216,6 +232,24 @@ def canonical_json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
+def _restored(record: type[Any], plain: Mapping[str, Any]) -> Any:
+    kinds = {f.name: f.type for f in fields(record)}
+    if unknown := sorted(set(plain) - set(kinds)):
+        raise ConfigError(f"unknown field {unknown[0]!r} of {record.__name__}; it has {', '.join(kinds)}")
+    try:
+        return record(**{name: _typed(kinds[name], value) for name, value in plain.items()})
+    except TypeError as error:
+        raise ConfigError(f"{record.__name__} must have all its fields: {error}") from None
+
+
+def _typed(kind: Any, value: Any) -> Any:
+    """What JSON has no word for: a nested record, a tuple."""
+    for record in (kind, *get_args(kind)):
+        if is_dataclass(record) and isinstance(record, type) and isinstance(value, Mapping):
+            return _restored(record, value)
+    return tuple(value) if get_origin(kind) is tuple else value
+
+
 def _names(record: type[Any]) -> tuple[str, ...]:
     return tuple(f.name for f in fields(record))
 
@@ -224,12 +258,12 @@ LEVER_NAMES: tuple[str, ...] = _names(Levers) + _names(TrainingConfig)
 
 
 def _departures(record: Any) -> dict[str, Any]:
-    """Fields that differ from their defaults; a nested record is pruned the same way."""
+    """Fields that differ from their defaults and can change a result; a nested record is pruned the same way."""
     changed: dict[str, Any] = {}
     for f in fields(record):
         value = getattr(record, f.name)
         default = f.default_factory() if f.default_factory is not MISSING else f.default
-        if value != default:
+        if value != default and f.metadata.get("identity", True):
             changed[f.name] = _departures(value) if is_dataclass(value) else value
     return changed
 

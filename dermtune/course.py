@@ -1,51 +1,91 @@
 """A sweep's course: alone in its folder, what is missing is run and the whole is judged, while MLflow follows."""
 
+import os
+from dataclasses import replace
 from functools import partial
 
 from rich.console import Console
 
 from dermtune.board import Board
+from dermtune.durable import write_text
 from dermtune.ending import Ending, print_ending
 from dermtune.execution import check_model, execute
 from dermtune.forecast import print_forecast
+from dermtune.ledger import upkeep
 from dermtune.progress import shown
 from dermtune.reporting import report
+from dermtune.resuming import print_damaged, print_doubts, set_aside_damaged
+from dermtune.room import Room, room
 from dermtune.shipping import log_model
+from dermtune.signals import Signals
 from dermtune.task import Manifests, Task
 from dermtune.tracking import Exporter
 
 
-def run(task: Task, console: Console) -> Ending:
+def run(task: Task, signals: Signals, console: Console) -> Ending:
     """Run what is missing, report, and say how it ended; what stops it early leaves a state to go on from."""
     with task.folder.lock():
+        upkeep.tidy(task.folder)
+        set_aside_damaged(task.folder, task.plan, console)
         done = task.folder.done(task.plan.trials)
         if len(done) < len(task.plan.trials):
             check_model(task.recipe.config, task.classes)
+        print_doubts(task.folder, done, task.plan, console)
         unused = task.folder.write_plan(task.plan, task.question)
         if unused:
             console.print(f"{unused} done trials of another question or other data stay there, unused.")
+        _list_left_out(task, console)
         print_forecast(task.forecast(done), console)
         exporter = Exporter(task.asked.tracking_uri, task.plan, task.folder, task.question)
         exporter.start()
         interrupted = True
         try:
-            ending = _train(task, done, exporter, console)
-            interrupted = ending.signal is not None
+            ending = _train(task, done, signals, exporter, console)
+            interrupted = ending.signal is not None or ending.halted is not None
             if not interrupted:
                 judged = report(task.folder, task.asked.tracking_uri, console)
                 exporter.attach((task.folder.report,))
                 if task.asked.log_model:
                     log_model(judged, task.plan, task.folder, exporter, console)
         finally:
-            exporter.close(interrupted=interrupted)
+            if not signals.hurried:  # the next start sends what is left
+                exporter.close(interrupted=interrupted)
     return ending
 
 
-def _train(task: Task, done: Manifests, exporter: Exporter, console: Console) -> Ending:
+def preview(task: Task, console: Console) -> None:
+    """Say what `run` would set aside, leave out and train, and at what cost; nothing is started or changed."""
+    print_damaged(task.folder, task.plan, console)
+    if task.quarantine.images:
+        console.print(task.quarantine.said(), soft_wrap=True, markup=False, highlight=False)
+    done = task.folder.done(task.plan.trials)
+    print_doubts(task.folder, done, task.plan, console)
+    print_forecast(task.forecast(done), console)
+
+
+def _room(task: Task) -> Room:
+    """What there is on the sweep's disk, and what the trials that are missing now need."""
+    done = task.folder.done(task.plan.trials)
+    return room(task.folder, done, len(task.plan.trials) - len(done))
+
+
+def _list_left_out(task: Task, console: Console) -> None:
+    """Write the list of images that no trial sees, and say so in a line; nothing where every image can be read."""
+    if task.quarantine.images:
+        write_text(task.folder.quarantine, task.quarantine.table())
+        said = task.quarantine.said(os.path.relpath(task.folder.quarantine))
+        console.print(said, soft_wrap=True, markup=False, highlight=False)
+    else:
+        task.folder.quarantine.unlink(missing_ok=True)
+
+
+def _train(task: Task, done: Manifests, signals: Signals, exporter: Exporter, console: Console) -> Ending:
     """Run the trials that are not done, in view."""
     metric = task.plan.sweep.primary_metric
-    board = Board(task.plan, {trial_id: m["scores"]["test"].get(metric) for trial_id, m in done.items()})
+    scores = {trial_id: manifest["scores"]["test"].get(metric) for trial_id, manifest in done.items()}
     missing = [trial for trial in task.plan.trials if trial.trial_id not in done]
+    kept = {trial.trial_id: task.folder.trial(trial.trial_id).epochs_kept() for trial in missing}
+    board = Board(task.plan, scores, budget=task.budget(done), epochs_kept=kept)
     ending = Ending()
     if missing:
         from dermtune import tuner  # Ray takes seconds to import: a sweep that is done does not wait for it
@@ -59,9 +99,12 @@ def _train(task: Task, done: Manifests, exporter: Exporter, console: Console) ->
                 gpus=task.gpus,
                 address=task.asked.address,
                 usd_per_hour=task.asked.usd_per_hour,
-                budget=task.budget(done),
+                budget=board.budget,
                 monitors=(view, exporter),
+                signals=signals,
                 execute=partial(execute, keep_model=task.asked.log_model),
             )
+    if ending.halted is not None:
+        ending = replace(ending, halted=f"{ending.halted} ({_room(task)})")
     print_ending(ending, board, console)
     return ending

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 from analysis.words import count
+from dermtune.bill import closing
 from dermtune.board import Board
 
 
@@ -43,7 +44,8 @@ def print_ending(ending: Ending, board: Board, console: Console) -> None:
     elif ending.halted is not None:
         _say(console, ("Stopped", "bold yellow"), f": {ending.halted}; {done}; the same command goes on from here.")
     elif ending.out_of_budget:
-        _say(console, ("The budget is spent", "bold yellow"), f": {done}; the same command with more goes on.")
+        more = closing(board.budget, board.missing) if board.budget else "the same command with more goes on"
+        _say(console, ("The budget is spent", "bold yellow"), f": {done}; {more}.")
     elif ending.failed:
         _say(console, (f"{ending.failed} failed", "bold red"), f": {done}; the same command tries them again.")
     elif not ending.finished:

@@ -1,12 +1,7 @@
 """One trial from folder to folder: open the data, train, write predictions, history and, last, the manifest."""
 
-import csv
 import functools
 import hashlib
-import importlib.metadata
-import platform
-import subprocess
-import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,14 +10,12 @@ from typing import Any
 from analysis.metrics import overall_scores
 from analysis.predictions import Predictions, write_predictions
 from dermtune.config import Config, DataConfig
-from dermtune.data.dataset import Dataset, open_dataset, prepare
+from dermtune.data.dataset import Dataset, open_dataset
 from dermtune.data.manifest import DataError
 from dermtune.data.place import Place
-from dermtune.ledger import TrialFolder
+from dermtune.ledger import TrialFolder, bill
+from dermtune.origin import origin
 from dermtune.plan import Trial
-
-RECORDED_PACKAGES = ("dermtune", "torch", "transformers", "accelerate", "numpy", "pillow", "ray")
-"""Packages whose versions stand in a manifest: those that can change a trial's numbers or its run."""
 
 EpochRow = Mapping[str, float]
 
@@ -46,53 +39,54 @@ def execute(
     what makes a trial done. What goes wrong (Diverged, ModelError, DataError) is raised: the caller
     records it.
     """
-    # torch and transformers take seconds to import: a driver that only plans must not pay for them.
-    from dermtune.train import History, train
+    with folder.metered(gpus=gpus, usd_per_hour=usd_per_hour) as meter:
+        # torch and transformers take seconds to import: a driver that only plans must not pay for them.
+        from dermtune.train import History, train
 
-    started = time.perf_counter()
-    spent_before = _seconds_spent(folder)
-    folder.clear_failure()
+        folder.clear_failure()
 
-    def record_epoch(history: History) -> None:
-        folder.write_history(history)
-        on_epoch(history[-1])
+        def record_epoch(history: History) -> None:
+            meter.keep()
+            folder.write_history(history)
+            on_epoch(history[-1])
 
-    outcome = train(
-        trial,
-        _checked_dataset(trial, place),
-        checkpoint=folder.checkpoint,
-        threads=threads,
-        on_epoch=record_epoch,
-        on_notice=on_notice,
-        keep_at=folder.model if keep_model else None,
-    )
-    folder.write_history(outcome.history)  # an attempt cut off behind its last checkpoint left the last row out
-    write_predictions(folder.predictions("val"), outcome.val)
-    write_predictions(folder.predictions("test"), outcome.test)
-    scores = {"val": _scores(outcome.val), "test": _scores(outcome.test)}
-    seconds = spent_before + time.perf_counter() - started
-    folder.finish(
-        {
-            **_identity(trial),
-            "scores": scores,
-            **_origin(),
-            "device": outcome.device,
-            "threads": threads,
-            "gpus": gpus,
-            "seconds": seconds,
-            "cost_usd": None if usd_per_hour is None else usd_per_hour * seconds / 3600,
-            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
-    )
+        def note(what: str) -> None:
+            folder.note(what)
+            on_notice(what)
+
+        data = _checked_dataset(trial, place)
+        outcome = train(
+            trial,
+            data,
+            checkpoint=folder.checkpoint,
+            threads=threads,
+            on_epoch=record_epoch,
+            on_notice=note,
+            keep_at=folder.model if keep_model else None,
+        )
+        folder.write_history(outcome.history)  # an attempt cut off behind its last checkpoint left the last row out
+        write_predictions(folder.predictions("val"), outcome.val)
+        write_predictions(folder.predictions("test"), outcome.test)
+        scores = {"val": _scores(outcome.val), "test": _scores(outcome.test)}
+        folder.finish(
+            {
+                **_identity(trial),
+                "quarantine": data.quarantine.counts(),
+                "scores": scores,
+                **origin(),
+                "device": outcome.device,
+                "threads": threads,
+                "gpus": gpus,
+                **bill(meter.stop()),
+                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            }
+        )
     return scores["test"]
 
 
-def fingerprints(config: Config, place: Place) -> Mapping[str, str]:
-    """Content hashes of what the config only names: the data and, where it is a local folder, the checkpoint.
-
-    Runs in the driver before planning; draws the synthetic set where the recipe asks for one and there is none.
-    """
-    found = {"data": prepare(config.data, place)}
+def fingerprints(config: Config, data: Dataset) -> Mapping[str, str]:
+    """Content hashes of what the config only names: the data and, where it is a local folder, the checkpoint."""
+    found = {"data": data.fingerprint}
     checkpoint = Path(config.model.checkpoint or "").expanduser()
     if config.model.checkpoint is not None and checkpoint.is_dir():
         found["checkpoint"] = _hash_files(sorted([*checkpoint.glob("*.json"), *checkpoint.glob("*.safetensors")]))
@@ -139,44 +133,6 @@ def _identity(trial: Trial) -> dict[str, Any]:
 
 def _scores(predictions: Predictions) -> dict[str, float]:
     return dict(overall_scores(predictions.label, predictions.probabilities))
-
-
-def _seconds_spent(folder: TrialFolder) -> float:
-    """Training seconds of an earlier, interrupted attempt whose epochs are kept."""
-    try:
-        with folder.history.open(newline="") as file:
-            return sum(float(row["seconds"]) for row in csv.DictReader(file))
-    except FileNotFoundError:
-        return 0.0
-
-
-def _origin() -> dict[str, Any]:
-    return {
-        "commit": _commit(),
-        "versions": {name: _version(name) for name in RECORDED_PACKAGES} | {"python": platform.python_version()},
-        "host": platform.node(),
-    }
-
-
-@functools.cache
-def _commit() -> str | None:
-    """The checkout's commit, `+` behind it where files differ from it; None where dermtune is installed."""
-    root = Path(__file__).parent
-    git = ["git", "-C", str(root)]
-    try:
-        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
-        state = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return head.stdout.strip() + ("+" if state.stdout.strip() else "")
-
-
-@functools.cache
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def _hash_files(paths: list[Path]) -> str:

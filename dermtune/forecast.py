@@ -23,9 +23,11 @@ from analysis.planning import (
     seeds_for,
     smallest_detectable,
 )
-from analysis.words import correlation, count, listed, metric_title, unit_of
+from analysis.words import correlation, count, hours, listed, metric_title, unit_of, usd
+from dermtune.bill import outlook
+from dermtune.budget import Budget
 from dermtune.config import Scalar
-from dermtune.plan import Plan
+from dermtune.plan import Plan, Trial
 from dermtune.progress import duration
 from dermtune.recipes import Recipe
 
@@ -60,39 +62,40 @@ class Forecast:
     """The size, price and sight of a design."""
 
     plan: Plan
-    n_done: int
+    missing: tuple[Trial, ...]
+    """Trials that would run."""
     time: TrialTime
+    budget: Budget
     hours_left: float | None
-    """What the missing trials cost, in GPU hours, or in trial hours where a trial has no GPU."""
+    """What the missing trials cost, in GPU hours, or in trial hours where a trial has no GPU; None if unknown."""
     usd_left: float | None
     sight: Sight | None
     """None of a lone arm, which is compared with nothing."""
 
     @property
     def n_missing(self) -> int:
-        """Trials that would run."""
-        return len(self.plan.trials) - self.n_done
+        """How many trials would run."""
+        return len(self.missing)
 
 
 def forecast(
     plan: Plan,
     recipe: Recipe,
     done: Mapping[str, Mapping[str, Any]],
+    budget: Budget,
     *,
-    gpus: float,
-    usd_per_hour: float | None,
     variation: Variation = ASSUMED,
 ) -> Forecast:
     """The forecast of a plan of which `done` (manifests by trial_id) is there already; starts nothing."""
-    time = trial_time(recipe, done)
-    n_missing = len(plan.trials) - len(done)
-    hours = None if time.seconds is None else n_missing * time.seconds * (gpus or 1) / 3600
+    missing = tuple(trial for trial in plan.trials if trial.trial_id not in done)
+    needed, price = budget.hours_needed(missing), budget.limits.usd_per_hour
     return Forecast(
         plan=plan,
-        n_done=len(done),
-        time=time,
-        hours_left=hours,
-        usd_left=None if hours is None or usd_per_hour is None else hours * usd_per_hour,
+        missing=missing,
+        time=trial_time(recipe, done),
+        budget=budget,
+        hours_left=needed,
+        usd_left=None if needed is None or price is None else needed * price,
         sight=_sight(plan, variation) if len(plan.arms) > 1 else None,
     )
 
@@ -153,12 +156,15 @@ def print_forecast(forecast: Forecast, console: Console) -> None:
     grid.add_row("seeds", f"{len(plan.seeds)}: {', '.join(map(str, plan.seeds))}")
     if sweep.looks:
         grid.add_row("looks", _looks(sweep.looks, len(plan.seeds)))
-    done = f"{forecast.n_done} done, {forecast.n_missing} to run"
+    done = f"{len(plan.trials) - forecast.n_missing} done, {forecast.n_missing} to run"
     grid.add_row("trials", f"{len(plan.trials)}: {done}")
     grid.add_row("metric", f"{metric_title(sweep.primary_metric)}, margin {_size(plan, sweep.margin)}")
     grid.add_row("time", _time(forecast))
     if forecast.usd_left is not None:
-        grid.add_row("cost", f"${forecast.usd_left:,.2f} for {forecast.hours_left:,.1f} hours")
+        grid.add_row("cost", f"{usd(forecast.usd_left)} for {hours(forecast.hours_left or 0.0)}")
+    if forecast.budget.limits.any or forecast.budget.spent().hours:
+        title = "budget" if forecast.budget.limits.any else "spent"
+        grid.add_row(title, outlook(forecast.budget, plan, forecast.missing))
     for title, text in _sights(forecast):
         grid.add_row(title, text)
     console.print(grid, highlight=False)

@@ -98,7 +98,7 @@ def _refuse_unknown(settings: Mapping[str, Any], known: PretrainedConfig, where:
 
 def _loaded(checkpoint: str, revision: str | None) -> Any:
     try:
-        return AutoConfig.from_pretrained(_expanded(checkpoint), revision=revision)
+        return AutoConfig.from_pretrained(_expanded(checkpoint), revision=revision, trust_remote_code=False)
     except (OSError, ValueError, HfHubHTTPError) as error:
         raise ModelError(_what_to_do(checkpoint, error)) from None
 

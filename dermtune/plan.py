@@ -3,7 +3,7 @@
 import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dermtune.config import LEVER_NAMES, Config, ConfigError, Scalar, UserError, canonical_json
@@ -112,6 +112,8 @@ class Plan:
     sweep: Sweep
     recipe: str
     """Name of the recipe."""
+    config: Config
+    """The recipe's, which each arm changes by its levers."""
     seeds: tuple[int, ...]
     arms: tuple[Arm, ...]
     """The baseline first."""
@@ -135,9 +137,35 @@ class Plan:
             "margin": self.sweep.margin,
             "seeds": list(self.seeds),
             "looks": list(self.sweep.looks),
+            "config": self.config.to_dict(),
+            "fingerprints": dict(self.trials[0].fingerprints),
+            "grid": {lever: list(values) for lever, values in self.sweep.grid.items()},
             "arms": [{"arm": arm.name, "levers": dict(arm.levers)} for arm in self.arms],
             "trials": [{"trial_id": t.trial_id, "arm": t.arm, "seed": t.seed} for t in self.trials],
         }
+
+    @classmethod
+    def from_dict(cls, asked: Mapping[str, Any]) -> "Plan":
+        """The plan that `to_dict` gave; its trials are those listed, with further seeds of an earlier plan or not.
+
+        Raises PlanError or ConfigError where it does not hold together: a trial listed under another id would be
+        taken for one that it is not.
+        """
+        levers = {arm["arm"]: arm["levers"] for arm in asked["arms"]}
+        sweep = Sweep(
+            name=asked["sweep"],
+            grid=asked["grid"],
+            baseline=levers[asked["baseline"]],
+            seeds=tuple(asked["seeds"]),
+            looks=tuple(asked.get("looks", ())),
+            primary_metric=asked["primary_metric"],
+            guard_metrics=tuple(asked["guard_metrics"]),
+            margin=asked["margin"],
+        )
+        config = Config.from_dict(asked["config"])
+        whole = plan(sweep, config, recipe=asked["recipe"], fingerprints=asked["fingerprints"])
+        listed = {(trial["arm"], trial["seed"]): trial["trial_id"] for trial in asked["trials"]}
+        return replace(whole, trials=_listed(whole.trials, listed))
 
 
 def plan(
@@ -155,13 +183,27 @@ def plan(
         for seed in seeds
         for arm in arms
     )
-    return Plan(sweep=sweep, recipe=recipe, seeds=seeds, arms=arms, trials=trials)
+    return Plan(sweep=sweep, recipe=recipe, config=config, seeds=seeds, arms=arms, trials=trials)
 
 
 def arm_name(levers: Mapping[str, Scalar], baseline: Mapping[str, Scalar]) -> str:
     """What sets the arm apart from the baseline: `focal_gamma=2+label_smoothing=0.1`."""
     parts = [f"{lever}={_short(value)}" for lever, value in levers.items() if value != baseline[lever]]
     return "+".join(parts) or BASELINE
+
+
+def _listed(trials: Sequence[Trial], listed: Mapping[tuple[str, int], str]) -> tuple[Trial, ...]:
+    """Those of the trials that are listed, by arm and seed, with the id that they have."""
+    kept = tuple(trial for trial in trials if (trial.arm, trial.seed) in listed)
+    if missing := sorted(set(listed) - {(trial.arm, trial.seed) for trial in kept}):
+        raise PlanError(f"every trial must be of an arm and a seed of the sweep, got {missing[0]}")
+    for trial in kept:
+        recorded = listed[trial.arm, trial.seed]
+        if recorded != trial.trial_id:
+            raise PlanError(
+                f"{trial.title} must have the trial_id that its config gives, {trial.trial_id}, got {recorded!r}"
+            )
+    return kept
 
 
 def _arms(sweep: Sweep) -> tuple[Arm, ...]:

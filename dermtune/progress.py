@@ -1,9 +1,10 @@
 """A sweep as it runs: a live view in a terminal, plain lines in a log."""
 
 import contextlib
+import logging
 from collections.abc import Iterator, Mapping
 
-from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.live import Live
 from rich.padding import Padding
 from rich.progress_bar import ProgressBar
@@ -12,9 +13,10 @@ from rich.text import Text
 from typing_extensions import override
 
 from analysis.words import count, metric_title, unit_of
-from dermtune.board import ArmSoFar, Board, Running, State
+from dermtune import bill
+from dermtune.board import ArmSoFar, Board, News, Running, State
 from dermtune.monitors import Monitor
-from dermtune.plan import Trial
+from dermtune.plan import Plan, Trial
 
 MARKS: Mapping[State, tuple[str, str]] = {
     "done": ("●", "green"),
@@ -33,18 +35,56 @@ NAME_WIDTH = 16
 MEAN_WIDTH = 19
 MARGIN, GAP = 2, 3
 """Blank columns beside the view, and between two of its columns."""
-FIXED_LINES = 10
-"""Lines of the view that are neither an arm nor a running trial."""
+FIXED_LINES = 8
+"""Lines of the view that are always there: margins, bar, counts, a blank one, the arms' heads, one to spare."""
+LOWEST = 12
+"""Lines of a terminal that is too low for the costs."""
+MOST_NEWS = 4
+"""Lines of what went wrong, the latest."""
 
 
 @contextlib.contextmanager
 def shown(board: Board, console: Console) -> Iterator[Monitor]:
-    """The monitor that shows the board while the sweep runs: alive in a terminal, line by line elsewhere."""
+    """The monitor that shows the board while the sweep runs: alive in a terminal, line by line elsewhere.
+
+    In a terminal, warnings of the log stand in the view, cut to its width, and are told whole after it.
+    """
     if not console.is_terminal:
         yield _Lines(board, console)
         return
-    with Live(View(board), console=console, refresh_per_second=2, transient=True):
-        yield board
+    try:
+        with _warnings_to(board), Live(View(board), console=console, refresh_per_second=2, transient=True):
+            yield board
+    finally:
+        for news in board.news:
+            if not news.failed:  # who failed, and why, is told at the sweep's end
+                console.print(_said(news), soft_wrap=True)
+
+
+class _ToBoard(logging.Handler):
+    """Hands warnings to the board."""
+
+    def __init__(self, board: Board) -> None:
+        super().__init__(logging.WARNING)
+        self._board = board
+
+    @override
+    def emit(self, record: logging.LogRecord) -> None:
+        self._board.warned(record.getMessage())
+
+
+@contextlib.contextmanager
+def _warnings_to(board: Board) -> Iterator[None]:
+    """Warnings of the log go to the board and nowhere else: a line on stderr would tear the view."""
+    logger, handler = logging.getLogger("dermtune"), _ToBoard(board)
+    propagate = logger.propagate
+    logger.addHandler(handler)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = propagate
 
 
 def duration(seconds: float) -> str:
@@ -77,7 +117,7 @@ class _Lines(Monitor):
     @override
     def noticed(self, trial: Trial, what: str) -> None:
         self._board.noticed(trial, what)
-        self._console.print(self._board.notices[-1], markup=False, highlight=False, soft_wrap=True)
+        self._console.print(self._board.news[-1].text, markup=False, highlight=False, soft_wrap=True)
 
     @override
     def finished(self, trial: Trial, scores: Mapping[str, float]) -> None:
@@ -93,8 +133,9 @@ class _Lines(Monitor):
 
     def _print(self, what: str) -> None:
         board = self._board
-        left = f", {_left(board)}" if board.n_ended < board.n_trials else ""
-        line = f"[{board.n_ended}/{board.n_trials}] {what}{left}"
+        spent = bill.brief(board.budget) if board.budget else None
+        left = _left(board) if board.n_ended < board.n_trials and board.seconds_left is not None else None
+        line = ", ".join(filter(None, (f"[{board.n_ended}/{board.n_trials}] {what}", spent, left)))
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -105,21 +146,32 @@ class View:
         self._board = board
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        board, room = self._board, (options.height or console.height) - FIXED_LINES
-        n_running = min(len(board.running), max(1, room // 3))
-        width = options.max_width - 2 * MARGIN
-        arms, running = _arms(board, room - n_running, width), _running(board, n_running, width)
-        yield Padding(Group(_bar(board, width), _counts(board), Text(), arms, *running), (1, MARGIN))
+        width = max(1, options.max_width - 2 * MARGIN)
+        drawn = Group(*_drawn(self._board, width, options.height or console.height))
+        yield Padding(drawn, (1, MARGIN), expand=False)  # a terminal made narrower wraps no blanks
+
+
+def _drawn(board: Board, width: int, height: int) -> list[RenderableType]:
+    """The view from top to bottom. What there is least need of gives way first."""
+    spent = [_spent(board)] if board.budget and height > LOWEST else []
+    room = height - FIXED_LINES - len(spent)
+    news = _news(board, min(MOST_NEWS, room // 6))
+    room -= len(news)
+    note = [_note(board.plan)] if room >= FIXED_LINES else []
+    room -= len(note)
+    n_running = min(len(board.running), max(1, room // 3))
+    arms = _arms(board, room - n_running - 2 * bool(n_running), width)
+    running = _running(board, n_running, width)
+    return [_bar(board, width), _counts(board), *spent, Text(), arms, *note, *running, *news]
 
 
 def _bar(board: Board, width: int) -> Table:
     """How much is done and how long the rest takes; the bar has what they leave of `width`."""
     share = Text.assemble((f"{board.n_ended}", "bold"), f" of {count(board.n_trials, 'trial')}")
     left = Text(_left(board), style="cyan")
-    begun = sum(running.epochs_done / running.epochs for running in board.running)
     bar = ProgressBar(
-        total=board.n_trials,
-        completed=board.n_ended + begun,
+        total=1.0,
+        completed=board.share_ended,
         width=max(1, min(BAR_WIDTH, width - share.cell_len - left.cell_len - 2 * GAP)),
         style="bright_black",
         complete_style="cyan",
@@ -128,6 +180,37 @@ def _bar(board: Board, width: int) -> Table:
     grid = Table.grid(padding=(0, GAP, 0, 0), pad_edge=False)
     grid.add_row(bar, share, left)
     return grid
+
+
+def _spent(board: Board) -> Text:
+    """What the sweep has cost up to now, what its budget has left, and for which trials that is too little."""
+    parts = [bill.standing(board.budget)] if board.budget else []
+    if board.n_affordable < (n_waiting := len(board.waiting)):
+        parts.append(f"room for {board.n_affordable} of {count(n_waiting, 'trial')} more")
+    return Text(", ".join(parts), no_wrap=True, overflow="ellipsis")
+
+
+def _note(plan: Plan) -> Text:
+    """That the means above are no result, and when there is one."""
+    looks = [look for look in plan.sweep.looks if look <= len(plan.seeds)]
+    if plan.sweep.looks:
+        when = f"the look at {looks[-1] if looks else plan.sweep.looks[0]} seeds"
+    else:
+        when = "all seeds are there"
+    return Text(f"interim: no verdict is drawn before {when}", style="dim", no_wrap=True, overflow="ellipsis")
+
+
+def _news(board: Board, room: int) -> list[Text]:
+    """The latest that went wrong, a line each, cut: the sweep's end tells it whole."""
+    texts = [_said(news) for news in board.news[-room:]] if room > 0 else []
+    for text in texts:
+        text.no_wrap, text.overflow = True, "ellipsis"
+    return [Text(), *texts] if texts else []
+
+
+def _said(news: News) -> Text:
+    sign = ("✗ ", "bold red") if news.failed else ("! ", "bold yellow")
+    return Text.assemble(sign, news.text)
 
 
 def _counts(board: Board) -> Text:

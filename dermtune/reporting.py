@@ -8,6 +8,7 @@ from analysis.comparison import compare
 from analysis.records import Report
 from analysis.sources import load_study
 from dermtune.ledger import SweepFolder
+from dermtune.uris import where_to_look
 
 
 def report(folder: SweepFolder, tracking_uri: str, console: Console) -> Report:
@@ -21,7 +22,6 @@ def report(folder: SweepFolder, tracking_uri: str, console: Console) -> Report:
     judged = with_command(compare(load_study(folder.path)), folder.path.resolve().name)
     files = write_report(judged, folder.report)
     print_report(judged, console)
-    server = tracking_uri.startswith(("http:", "https:"))
-    ui = tracking_uri if server else f"mlflow ui --backend-store-uri {tracking_uri}"
-    console.print(f"report  {os.path.relpath(files.html)}\nMLflow  {ui}", soft_wrap=True, highlight=False)
+    where = f"report  {os.path.relpath(files.html)}\nMLflow  {where_to_look(tracking_uri)}"
+    console.print(where, soft_wrap=True, markup=False, highlight=False)
     return judged

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from transformers import AutoModelForImageClassification, PreTrainedModel
 
 from dermtune.config import Config, DataConfig
-from dermtune.data.cache import Pixels, decode
+from dermtune.data.decoding import Pixels, decode
+from dermtune.durable import write_json
 from dermtune.model import SiglipMapClassifier
 from dermtune.pixels import PixelPipeline
 
@@ -61,7 +62,7 @@ def save_classifier(model: PreTrainedModel, config: Config, classes: tuple[str, 
         "pixel_std": config.model.pixel_std,
         "pooling": config.model.pooling,
     }
-    (folder / PREPROCESSING).write_text(json.dumps(about, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(folder / PREPROCESSING, about)
 
 
 def load_classifier(folder: Path) -> Classifier:
@@ -71,7 +72,7 @@ def load_classifier(folder: Path) -> Classifier:
         raise ValueError(f"{folder / PREPROCESSING} must be of format {FORMAT}, got {about['format']!r}")
     kind: Any = SiglipMapClassifier if about["pooling"] == "map" else AutoModelForImageClassification
     return Classifier(
-        model=kind.from_pretrained(folder, use_safetensors=True).eval(),
+        model=kind.from_pretrained(folder, use_safetensors=True, trust_remote_code=False).eval(),
         classes=tuple(about["classes"]),
         data=DataConfig(**{name: about[name] for name in ("image_size", "fit", "interpolation")}),
         pixels=PixelPipeline(

@@ -1,8 +1,9 @@
 """From the command line to all that a sweep needs, each part checked before anything is started."""
 
 import contextlib
+import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,13 @@ from analysis.planning import ASSUMED, Variation
 from analysis.sources import load_study
 from analysis.study import SourceError
 from dermtune.arguments import Arguments
-from dermtune.budget import Budget, hour_limit
+from dermtune.budget import Books, Budget, Limits, TrialHours
 from dermtune.config import UserError
 from dermtune.data.dataset import Dataset, open_dataset
 from dermtune.data.place import Place
+from dermtune.data.quarantine import Quarantine
 from dermtune.execution import fingerprints
-from dermtune.forecast import Forecast, forecast, trial_time
+from dermtune.forecast import Forecast, forecast
 from dermtune.ledger import SweepFolder
 from dermtune.loading import load_recipe, load_sweep
 from dermtune.plan import Plan, Sweep, plan
@@ -43,6 +45,8 @@ class Task:
     place: Place
     classes: tuple[str, ...]
     folder: SweepFolder
+    quarantine: Quarantine = field(default_factory=Quarantine)
+    """Images that no trial sees."""
 
     @property
     def cpus(self) -> float:
@@ -61,20 +65,25 @@ class Task:
             self.plan,
             self.recipe,
             done,
-            gpus=self.gpus or 0,
-            usd_per_hour=self.asked.usd_per_hour,
+            self.budget(done),
             variation=self._variation(done),
         )
 
     def budget(self, done: Manifests) -> Budget:
-        """The hard budget, less what the done trials took of it."""
-        hours = [manifest["seconds"] * (manifest["gpus"] or 1) / 3600 for manifest in done.values()]
-        seconds = trial_time(self.recipe, done).seconds or 0.0
-        return Budget(
-            limit_hours=hour_limit(self.asked.max_hours, self.asked.max_usd, self.asked.usd_per_hour),
-            spent_hours=sum(hours),
-            typical_hours=seconds * (self.gpus or 1) / 3600,
+        """The hard budget, less what every attempt at the plan's trials has cost, whatever came of it.
+
+        Raises LedgerError where that cannot be read.
+        """
+        asked, seconds = self.asked, self.recipe.seconds_per_trial
+        books = Books(self.folder, self.plan.trials, asked.usd_per_hour)
+        took = [hours for trial_id in done if (hours := books.cost(trial_id).hours)]
+        limits = Limits(
+            hours=math.inf if asked.max_hours is None else asked.max_hours,
+            usd=math.inf if asked.max_usd is None else asked.max_usd,
+            usd_per_hour=asked.usd_per_hour,
         )
+        expected = None if seconds is None else seconds * (self.gpus or 1) / 3600
+        return Budget(books, limits, TrialHours(expected=expected, measured=tuple(took)))
 
     def _variation(self, done: Manifests) -> Variation:
         """What the done trials show of chance; as assumed before they can be compared."""
@@ -104,7 +113,7 @@ def prepare(asked: Arguments, console: Console) -> Task:
         dataset = open_dataset(recipe.config.data, place, progress)
     with _named(asked.file):
         _check_metrics(sweep, dataset)
-    the_plan = planned(fingerprints(recipe.config, place))
+    the_plan = planned(fingerprints(recipe.config, dataset))
     return Task(
         asked=asked,
         plan=the_plan,
@@ -113,6 +122,7 @@ def prepare(asked: Arguments, console: Console) -> Task:
         place=place,
         classes=dataset.classes,
         folder=SweepFolder((asked.out / the_plan.folder_name).absolute()),
+        quarantine=dataset.quarantine,
     )
 
 

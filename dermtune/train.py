@@ -62,15 +62,15 @@ def train(
     """Train one trial to its last epoch, from its newest whole checkpoint where there is one.
 
     One seed rules initialisation, order and augmentation, the same in every arm. The result is bit-identical on the
-    same machine with the same number of threads, also after a kill and a resume. `keep_at` names a folder for the
-    trained model.
+    same machine with the same number of threads, also after a kill and a resume. The model is kept at `keep_at`.
 
-    Raises Diverged where the loss is NaN or infinite, ModelError where the model cannot be had.
+    Raises Diverged where the loss is NaN or infinite, ModelError where the model cannot be had, CheckpointError.
     """
     with _reproducible(trial.seed, threads):
         trainer = _trainer(trial, data, checkpoint, on_epoch)
         newest = checkpoints.newest_whole(checkpoint, on_notice)
-        trainer.train(resume_from_checkpoint=str(newest) if newest else None)
+        with checkpoints.nothing_unpickled(newest):
+            trainer.train(resume_from_checkpoint=str(newest) if newest else None)
         if keep_at is not None:
             save_classifier(cast(PreTrainedModel, trainer.model), trial.config, data.classes, keep_at)
         return Outcome(

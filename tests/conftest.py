@@ -60,12 +60,13 @@ class Drawn:
 
 @pytest.fixture(scope="session")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Drawn:
-    from dermtune.data.dataset import open_dataset, prepare
+    from dermtune.data.dataset import open_dataset
     from dermtune.data.place import Place
 
     folder = tmp_path_factory.mktemp("drawn")
     place = Place(data_dir=folder / "data", cache_dir=folder / "cache")
-    return Drawn(place=place, fingerprint=prepare(DATA, place), data=open_dataset(DATA, place))
+    data = open_dataset(DATA, place)
+    return Drawn(place=place, fingerprint=data.fingerprint, data=data)
 
 
 @pytest.fixture(scope="session")

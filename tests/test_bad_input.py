@@ -115,14 +115,20 @@ def test_the_unbroken_folder_is_accepted(rows, capsys):
 def test_missing_images_are_counted_and_named(refused):
     for name in ("train0a", "test3b"):
         (IMAGES / f"{name}.png").unlink()
-    assert "photos: images that the metadata name must be there; 2 are not: images/train0a.png" in refused()
+    assert (
+        "photos: images must be readable and whole; "
+        "1 of 16 train images is not, where max_unreadable_train=0.01 allows none and "
+        "1 of 8 test images is not, where max_unreadable_eval=0 allows none: "
+        "images/train0a.png (missing), images/test3b.png (missing); "
+        "mend them, or take their rows out of metadata.csv"
+    ) in refused()
 
 
 @pytest.mark.parametrize(
     ("break_file", "told"),
     [
         (lambda path: path.write_bytes(path.read_bytes()[:-25]), "train0a.png (image file is truncated)"),
-        (lambda path: path.write_text("no image"), "train0a.png (cannot identify image file 'train0a.png')"),
+        (lambda path: path.write_text("no image"), "train0a.png (no image in a format that is read)"),
         (lambda path: path.write_bytes(b""), "train0a.png (0 bytes)"),
         (lambda path: (path.unlink(), path.mkdir()), "train0a.png (Is a directory)"),
     ],
@@ -131,9 +137,8 @@ def test_missing_images_are_counted_and_named(refused):
 def test_an_unreadable_image_is_named_with_what_is_wrong(refused, here, break_file, told):
     break_file(IMAGES / "train0a.png")
     said = refused()
-    assert f"{here}/photos: images" in said
-    assert f"1 are not: images/{told}" in said
-    assert not list((here.parent / "cache").glob("*.npy"))
+    assert f"{here}/photos: images must be readable and whole; 1 of 16 train images is not" in said
+    assert f": images/{told}; mend them" in said
 
 
 @pytest.mark.parametrize(

@@ -122,13 +122,96 @@ def test_a_trial_that_lost_its_worker_is_one_trial_and_goes_on_from_its_epoch():
     sweep.start(0)
     sweep.train(0, (1, 2))
     sweep.start(0)
-    assert [running.epochs_done for running in sweep.board.running] == [0]
+    assert [running.epochs_done for running in sweep.board.running] == [2]
     sweep.train(0, (3,))
     [running] = sweep.board.running
     assert (running.epochs_done, running.loss) == (3, pytest.approx(1 / 3))
     sweep.train(0, (4,))
     sweep.finish(0)
     assert (sweep.board.n_ended, sweep.board.running) == (1, ())
+
+
+def test_a_last_trial_that_runs_alone_takes_what_it_takes_though_four_ran_before_it():
+    sweep = Followed(planned(n_arms=1, n_seeds=5, epochs=4))
+    for index in range(4):
+        sweep.start(index)
+    for epoch in range(1, 5):
+        sweep.train(0, (epoch,))  # all four in step: 10 seconds an epoch
+        for index in range(1, 4):
+            sweep.train(index, (epoch,), seconds_an_epoch=0)
+    for index in range(4):
+        sweep.finish(index)
+    sweep.start(4)
+    assert sweep.board.seconds_left == pytest.approx(40), "not the 10 that four workers would take"
+
+
+def test_the_end_is_where_the_budget_ends():
+    class Room:
+        def room(self):
+            return 1.9
+
+    the_plan = planned(n_arms=1, n_seeds=5, epochs=4)
+    board = Board(the_plan, {}, budget=Room(), clock=(clock := Clock()))
+    board.started(the_plan.trials[0])
+    clock.seconds += 10
+    board.epoch(the_plan.trials[0], {"epoch": 1})
+    assert (len(board.waiting), board.n_affordable) == (4, 1)
+    assert board.seconds_left == pytest.approx(30 + 40)
+
+
+def test_what_waits_goes_to_the_worker_that_is_free_first():
+    sweep = Followed(planned(n_arms=1, n_seeds=5, epochs=4))
+    sweep.start(0)
+    sweep.start(1)
+    sweep.train(0, (1,))
+    sweep.train(1, (1,), seconds_an_epoch=0)
+    # two run on for 30 seconds each; of three that wait, one worker has two
+    assert sweep.board.seconds_left == pytest.approx(30 + 80)
+
+
+def test_the_clock_runs_between_epochs_too():
+    sweep = Followed(planned(n_arms=1, n_seeds=1, epochs=4))
+    sweep.start(0)
+    sweep.train(0, (1,))
+    sweep.clock.seconds += 4
+    assert sweep.board.seconds_left == pytest.approx(26)
+
+
+def test_trials_of_different_lengths_count_by_their_epochs():
+    the_plan = planned(n_arms=1, n_seeds=2, epochs=4)
+    short, long = the_plan.trials
+    training = replace(long.config.training, epochs=36)
+    long = replace(long, config=replace(long.config, training=training))
+    sweep = Followed(replace(the_plan, trials=(short, long)))
+    sweep.start(0)
+    sweep.train(0, range(1, 5))
+    sweep.finish(0)
+    assert sweep.board.share_ended == 0.1
+    assert sweep.board.seconds_left == pytest.approx(360)
+
+
+def test_epochs_that_an_earlier_start_kept_are_not_trained_again():
+    the_plan = planned(n_arms=1, n_seeds=2, epochs=4)
+    first, second = the_plan.trials
+    board = Board(the_plan, {}, epochs_kept={first.trial_id: 2, second.trial_id: 3}, clock=(clock := Clock()))
+    board.started(first)
+    assert board.running[0].epochs_done == 2
+    clock.seconds += 10
+    board.epoch(first, {"epoch": 3})
+    assert board.seconds_left == pytest.approx(10 + 10)
+
+
+def test_what_went_wrong_is_told_in_its_order_and_a_failure_with_its_reason():
+    sweep = Followed()
+    sweep.start(0)
+    sweep.board.noticed(sweep.plan.trials[0], "lost its worker and goes on from its last checkpoint")
+    sweep.board.failed(sweep.plan.trials[0], "out of memory")
+    sweep.board.warned("MLflow is away")
+    assert [(news.text, news.failed) for news in sweep.board.news] == [
+        ("baseline · seed 0 lost its worker and goes on from its last checkpoint", False),
+        ("baseline · seed 0 failed: out of memory", True),
+        ("MLflow is away", False),
+    ]
 
 
 def test_time_left_never_falls_below_nought():

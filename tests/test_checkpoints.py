@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from dermtune import checkpoints
 from dermtune.checkpoints import SEAL, is_whole, newest_whole, seal
 
 
@@ -41,7 +42,8 @@ def test_a_checkpoint_with_a_file_that_is_truncated_changed_or_gone_does_not_cou
     if harm == "gone":
         (newest / name).unlink()
     else:
-        (newest / name).write_bytes(content[:-1] if harm == "truncated" else content.replace(b"o", b"0"))
+        half = content[: len(content) // 2]
+        (newest / name).write_bytes(half if harm == "truncated" else content.replace(b"o", b"0"))
     assert not is_whole(newest)
     assert newest_whole(tmp_path, print) == before
 
@@ -58,6 +60,34 @@ def test_a_checkpoint_written_anew_at_the_same_step_is_sealed_anew(tmp_path):
     assert not is_whole(checkpoint)
     seal(checkpoint)
     assert is_whole(checkpoint)
+
+
+def test_a_damaged_checkpoint_is_told_and_makes_room_for_the_one_that_is_written_anew(tmp_path):
+    written(tmp_path, 6)
+    damaged, cut_off = written(tmp_path, 12), written(tmp_path, 18, sealed=False)
+    (damaged / "optimizer.pt").write_bytes(b"altered")
+    told = []
+    newest_whole(tmp_path, told.append)
+    assert told == ["has a damaged checkpoint-12, it goes on from checkpoint-6"]
+    assert not damaged.exists()
+    assert not cut_off.exists()
+
+
+def test_without_a_whole_one_it_is_told_that_nothing_is_left(tmp_path):
+    for step in (6, 12):
+        (written(tmp_path, step) / "optimizer.pt").unlink()
+    told = []
+    assert newest_whole(tmp_path, told.append) is None
+    assert told == [f"has a damaged checkpoint-{step}, it starts from scratch" for step in (12, 6)]
+
+
+def test_a_seal_is_written_after_the_files_are_on_the_disk(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(
+        checkpoints, "sync_file", lambda path: synced.append((path.name, (path.parent / SEAL).exists()))
+    )
+    written(tmp_path, 6)
+    assert synced == [("model.safetensors", False), ("optimizer.pt", False)]
 
 
 def test_what_is_no_checkpoint_is_passed_over(tmp_path):

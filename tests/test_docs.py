@@ -8,7 +8,7 @@ import pytest
 
 from analysis import power, significance
 from analysis.simulation import __main__ as simulation
-from dermtune import arguments
+from dermtune import arguments, export, verify
 from dermtune.loading import load_recipe
 from dermtune.recipes import RECIPES
 
@@ -19,6 +19,8 @@ TEXT = "\n".join(page.read_text() for page in PAGES)
 
 PARSERS = {
     "sweep": arguments._parser(),
+    "verify": verify._parser(),
+    "export": export._parser(),
     "significance": significance._parser(),
     "power": power._parser(),
     "simulation": simulation._parser(),
@@ -32,7 +34,7 @@ OPTION = re.compile(r"--[a-z][a-z0-9-]*")
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(([^)\s#]+)[^)]*\)|\bsrc=\"([^\"]+)\"")
 COMMAND = re.compile(
-    r"^(?:python -m (?:dermtune|analysis)\.|dermtune-)(sweep|significance|power|simulation)(?: |$)"
+    r"^(?:python -m (?:dermtune|analysis)\.|dermtune-)(sweep|verify|export|significance|power|simulation)(?: |$)"
 )
 
 

@@ -7,7 +7,9 @@ import pytest
 from rich.console import Console
 
 from dermtune.board import Board
+from dermtune.budget import Books, Budget, Limits, TrialHours
 from dermtune.ending import Ending, print_ending
+from dermtune.ledger import SweepFolder
 from tests.plans import planned
 
 
@@ -66,3 +68,16 @@ def test_each_failed_trial_is_named_with_its_reason_in_a_line_of_its_own():
 def test_an_early_end_says_how_far_it_is_and_how_to_go_on(ending, said):
     lines, the_plan = told(ending, n_done=1)
     assert lines[-1].startswith(said.format(len(the_plan.trials)))
+
+
+def test_a_spent_budget_closes_with_what_is_spent_and_the_limit_that_would_end_the_sweep(tmp_path):
+    the_plan = planned()
+    books = Books(SweepFolder(tmp_path), the_plan.trials)
+    budget = Budget(books, Limits(hours=1.0), TrialHours(expected=2.0))
+    board = Board(the_plan, {the_plan.trials[0].trial_id: 0.6}, budget=budget)
+    console = Console(file=io.StringIO(), width=60)
+    print_ending(Ending(out_of_budget=True), board, console)
+    assert console.file.getvalue() == (
+        "The budget is spent: 1 of 4 trials done; the same command with --max-hours 6.00 would end it: "
+        "0.00 of 1.00 hours spent, 1.00 hours left, 3 trials of about 2.00 hours missing.\n"
+    )

@@ -14,8 +14,9 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, l
 from analysis.predictions import read_predictions
 from dermtune.config import ModelConfig
 from dermtune.data.manifest import DataError
-from dermtune.execution import RECORDED_PACKAGES, execute, fingerprints
+from dermtune.execution import execute, fingerprints
 from dermtune.ledger import Diverged, TrialFolder
+from dermtune.origin import RECORDED_PACKAGES
 from dermtune.plan import Trial
 
 
@@ -47,7 +48,7 @@ def history_of(folder: TrialFolder) -> list[dict[str, str]]:
 def test_a_finished_trial_leaves_predictions_history_and_manifest_and_no_checkpoint(run, make_trial):
     folder = run(make_trial())
     assert {path.name for path in folder.path.iterdir()} == {
-        *("val.parquet", "test.parquet", "history.csv", "manifest.json")
+        *("val.parquet", "test.parquet", "history.csv", "attempts.json", "manifest.json")
     }
     assert folder.is_done()
 
@@ -115,31 +116,61 @@ def test_the_history_is_written_epoch_by_epoch_and_each_epoch_is_told(run, make_
 # Cost and time.
 
 
-def test_the_cost_is_the_hourly_price_of_the_seconds_and_none_without_a_price(run, make_trial):
-    priced = run(make_trial(), usd_per_hour=7.2).manifest()
-    assert priced["cost_usd"] == pytest.approx(7.2 * priced["seconds"] / 3600)
+def test_without_a_price_there_is_no_cost(run, make_trial):
     assert run(make_trial()).manifest()["cost_usd"] is None
+
+
+@pytest.mark.parametrize(("gpus", "hours_an_hour"), [(0.0, 1.0), (0.5, 0.5), (2.0, 2.0)])
+def test_the_cost_is_the_price_of_the_gpu_hours_or_of_the_trials_own_without_a_gpu(
+    run, make_trial, gpus, hours_an_hour
+):
+    priced = run(make_trial(), gpus=gpus, usd_per_hour=7.2).manifest()
+    assert priced["cost_usd"] == pytest.approx(7.2 * hours_an_hour * priced["seconds"] / 3600)
+
+
+def test_each_attempt_is_paid_at_its_own_price_with_its_own_gpus(run, make_trial):
+    trial = make_trial(epochs=2)
+    cut_off(run, trial, after=1, usd_per_hour=1000.0)
+    folder = run(trial, gpus=4.0, usd_per_hour=10.0)
+    first, second = folder.attempts()
+    assert (first.ended, second.ended) == ("failed", "done")
+    manifest = folder.manifest()
+    assert manifest["attempts"] == 2
+    assert manifest["seconds"] == pytest.approx(first.seconds + second.seconds)
+    assert manifest["cost_usd"] == pytest.approx((1000 * first.seconds + 4 * 10 * second.seconds) / 3600)
+
+
+def test_a_trial_that_diverges_leaves_what_it_took(run, make_trial, tmp_path):
+    with pytest.raises(Diverged):
+        run(make_trial("resnet", learning_rate=1e20))
+    folder = TrialFolder(tmp_path / "trial")
+    [attempt] = folder.attempts()
+    assert attempt.ended == "diverged"
+    assert attempt.seconds == folder.seconds() > 0
 
 
 class CutOffError(Exception):
     """Ends an attempt in the middle."""
 
 
-def cut_off(run, trial: Trial, *, after: int) -> None:
+def cut_off(run, trial: Trial, *, after: int, **options) -> None:
     def on_epoch(row) -> None:
         if row["epoch"] == after:
             raise CutOffError
 
     with pytest.raises(CutOffError):
-        run(trial, on_epoch=on_epoch)
+        run(trial, on_epoch=on_epoch, **options)
 
 
-def test_a_trial_that_was_cut_off_goes_on_and_its_seconds_count_the_earlier_epochs(run, make_trial, tmp_path):
+def test_a_trial_that_was_cut_off_unmetered_goes_on_and_its_seconds_count_the_earlier_epochs(
+    run, make_trial, tmp_path
+):
     trial = make_trial(epochs=3)
     cut_off(run, trial, after=1)
     folder = TrialFolder(tmp_path / "trial")
     rows = history_of(folder)
     folder.write_history([{**rows[0], "seconds": 1000.0}])
+    folder.attempts_file.unlink()
     epochs: list[float] = []
     manifest = run(trial, on_epoch=lambda row: epochs.append(row["epoch"])).manifest()
     assert epochs == [2.0, 3.0]
@@ -193,7 +224,7 @@ def test_a_trial_that_was_planned_on_other_data_is_refused(run, make_trial, draw
 def fine_tuning(make_trial, drawn, folder) -> Trial:
     """A trial from a local checkpoint, as the planning driver makes it."""
     trial = make_trial(ModelConfig(checkpoint=str(folder)))
-    return replace(trial, fingerprints=fingerprints(trial.config, drawn.place))
+    return replace(trial, fingerprints=fingerprints(trial.config, drawn.data))
 
 
 def test_a_local_checkpoint_enters_the_identity_by_its_content_and_not_by_its_path(
@@ -222,7 +253,7 @@ def test_the_checkpoints_config_is_part_of_its_content(make_trial, drawn, siglip
 def test_a_hub_checkpoint_is_known_by_its_name_and_revision(make_trial, drawn):
     def trial(**model) -> Trial:
         made = make_trial(ModelConfig(**model))
-        return replace(made, fingerprints=fingerprints(made.config, drawn.place))
+        return replace(made, fingerprints=fingerprints(made.config, drawn.data))
 
     one = trial(checkpoint="google/medsiglip-448")
     assert one.fingerprints.keys() == {"data"}

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,9 +16,11 @@ from statsmodels.stats.power import TTestPower
 
 from analysis.planning import ASSUMED, RUN_SD, Variation
 from dermtune import arguments
+from dermtune.budget import Books, Budget, Limits, TrialHours
 from dermtune.data.place import Place
 from dermtune.forecast import Forecast, forecast, print_forecast
 from dermtune.ledger import SweepFolder
+from dermtune.ledger.meter import Attempt, write_attempts
 from dermtune.plan import plan
 from dermtune.recipes import laptop
 from dermtune.task import Task
@@ -29,15 +32,25 @@ STORY = planned(n_arms=8, n_seeds=5)
 """The story's design: eight arms, five seeds, a margin of 0.6 points."""
 
 
+NOWHERE = SweepFolder(Path("nowhere"))
+
+
 def manifests(the_plan, n):
     """Manifests of the first `n` trials."""
     return {trial.trial_id: {"seconds": 600.0} for trial in the_plan.trials[:n]}
 
 
 def foreseen(
-    the_plan=STORY, recipe=RECIPE, done=None, *, gpus=0.0, usd_per_hour=None, variation=ASSUMED
+    the_plan=STORY, recipe=RECIPE, done=None, *, gpus=0.0, variation=ASSUMED, folder=NOWHERE, **limits
 ) -> Forecast:
-    return forecast(the_plan, recipe, done or {}, gpus=gpus, usd_per_hour=usd_per_hour, variation=variation)
+    done = done or {}
+    seconds = recipe.seconds_per_trial
+    hours = TrialHours(
+        expected=None if seconds is None else seconds * (gpus or 1) / 3600,
+        measured=tuple(manifest["seconds"] / 3600 for manifest in done.values()),
+    )
+    budget = Budget(Books(folder, the_plan.trials, limits.get("usd_per_hour")), Limits(**limits), hours)
+    return forecast(the_plan, recipe, done, budget, variation=variation)
 
 
 def printed(what, width=200):
@@ -56,7 +69,7 @@ def test_forty_trials_of_fifteen_minutes_take_ten_hours_and_cost_ten_times_the_p
     assert (what.hours_left, what.usd_left, what.n_missing) == (10.0, 25.0, 40)
     text = printed(what)
     assert row(text, "time").startswith("10 h 00 min in all, 40 trials of 15 min (the figure of recipe laptop)")
-    assert row(text, "cost") == "$25.00 for 10.0 hours"
+    assert row(text, "cost") == "$25.00 for 10.00 hours"
 
 
 def test_trials_that_share_a_gpu_pay_for_their_share_of_its_hours_but_take_their_own_time():
@@ -67,7 +80,7 @@ def test_trials_that_share_a_gpu_pay_for_their_share_of_its_hours_but_take_their
 
 def test_what_is_done_is_not_paid_again_and_its_seconds_replace_the_recipes():
     what = foreseen(done=manifests(STORY, 10))
-    assert (what.n_done, what.n_missing) == (10, 30)
+    assert what.n_missing == 30
     assert what.time.seconds == 600
     assert what.hours_left == pytest.approx(30 * 600 / 3600)
     assert "30 trials of 10 min (measured on 10 done trials)" in printed(what)
@@ -84,6 +97,100 @@ def test_where_all_is_done_nothing_is_left_to_pay():
     what = foreseen(done=manifests(STORY, 40), usd_per_hour=2.0)
     assert (what.n_missing, what.hours_left, what.usd_left) == (0, 0.0, 0.0)
     assert row(printed(what), "time").startswith("none: nothing is to run")
+
+
+# The budget.
+
+
+def spent(folder, the_plan, hours, *, ended="done", usd_per_hour=2.0):
+    """One attempt at each of the first trials, of so many hours."""
+    for trial, took in zip(the_plan.trials, hours, strict=False):
+        attempt = Attempt(
+            started=None,
+            seconds=3600 * took,
+            kept_seconds=3600 * took if ended == "done" else 0.0,
+            gpus=0.0,
+            usd_per_hour=usd_per_hour,
+            ended=ended,
+        )
+        write_attempts(folder.trial(trial.trial_id).attempts_file, [attempt])
+
+
+def test_a_budget_that_all_fits_into_says_so():
+    text = row(printed(foreseen(usd_per_hour=2.5, usd=30.0)), "budget")
+    assert text == (
+        "$0.00 of $30.00 spent (0.00 hours), $30.00 left; the 40 missing trials take about $25.00 and fit"
+    )
+
+
+def test_a_budget_that_is_too_small_says_how_many_trials_fit_and_how_many_seeds_are_whole_then():
+    text = row(printed(foreseen(hours=4.3)), "budget")
+    assert text == (
+        "0.00 of 4.30 hours spent, 4.30 hours left; the 40 missing trials take about 10.00 hours: "
+        "17 of them fit, which makes 2 of 5 seeds whole"
+    )
+
+
+def test_a_budget_too_small_for_a_trial_says_that_none_fits():
+    assert "none of them fits, which makes 0 of 5 seeds whole" in printed(foreseen(hours=0.2))
+
+
+def test_attempts_that_came_to_nothing_are_spent_and_told(tmp_path):
+    folder = SweepFolder(tmp_path)
+    spent(folder, STORY, [0.5, 1.0], ended="failed")
+    text = row(printed(foreseen(folder=folder, usd_per_hour=2.0, usd=30.0)), "budget")
+    assert text.startswith(
+        "$3.00 of $30.00 spent (1.50 hours), $27.00 left; 1.50 hours, $3.00 of it came to nothing; "
+    )
+
+
+def test_what_trials_have_taken_says_how_sure_the_price_of_the_others_is(tmp_path):
+    folder, the_plan = SweepFolder(tmp_path), planned(n_arms=2, n_seeds=4)
+    done = {
+        trial.trial_id: {"seconds": took} for trial, took in zip(the_plan.trials, (3240, 3600, 3960), strict=False)
+    }
+    spent(folder, the_plan, [0.9, 1.0, 1.1])
+    text = row(printed(foreseen(the_plan, done=done, folder=folder, hours=20.0)), "budget")
+    # Student's table at 2 degrees of freedom: 4.303; five trials to come after three
+    assert f"the 5 missing trials take about 5.00 hours ± {4.303 * 0.1 * math.sqrt(5 + 25 / 3):.2f} hours" in text
+    assert text.endswith("and fit")
+
+
+def test_where_nobody_knows_what_a_trial_takes_the_budget_says_so():
+    unknown = foreseen(recipe=replace(RECIPE, seconds_per_trial=None), hours=3.0)
+    assert row(printed(unknown), "budget") == (
+        "0.00 of 3.00 hours spent, 3.00 hours left; "
+        "what a trial takes is not known yet: the first ones start on trust"
+    )
+
+
+def test_a_budget_that_is_spent_says_that_nothing_more_starts(tmp_path):
+    folder = SweepFolder(tmp_path)
+    spent(folder, STORY, [2.0], ended="failed")
+    text = row(
+        printed(foreseen(recipe=replace(RECIPE, seconds_per_trial=None), folder=folder, hours=1.0)), "budget"
+    )
+    assert text == (
+        "2.00 of 1.00 hours spent, 0.00 hours left; 2.00 hours, $4.00 of it came to nothing; "
+        "no further trial is started"
+    )
+
+
+def test_both_limits_are_told_and_what_is_left_of_the_tighter_one():
+    text = row(printed(foreseen(hours=4.0, usd=5.0, usd_per_hour=2.0)), "budget")
+    assert text.startswith("$0.00 of $5.00 and 0.00 of 4.00 hours spent, $5.00 left; ")
+    text = row(printed(foreseen(hours=2.0, usd=5.0, usd_per_hour=2.0)), "budget")
+    assert text.startswith("$0.00 of $5.00 and 0.00 of 2.00 hours spent, 2.00 hours left; ")
+
+
+def test_without_a_limit_what_was_spent_is_told_and_nothing_where_nothing_was(tmp_path):
+    assert "budget" not in printed(foreseen())
+    assert "spent" not in printed(foreseen())
+    folder = SweepFolder(tmp_path)
+    spent(folder, STORY, [0.5, 1.0])
+    assert row(printed(foreseen(folder=folder)), "spent").startswith(
+        "1.50 hours, $3.00 spent; the 40 missing trials"
+    )
 
 
 def test_the_storys_design_cannot_see_its_margin_and_says_how_many_seeds_could():

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from dermtune.config import Config, DataConfig, ModelConfig, TrainingConfig
-from dermtune.data.cache import decode
+from dermtune.data.decoding import decode
 from dermtune.model import build_model
 from dermtune.pixels import pipeline_for
 from dermtune.serving import load_classifier, save_classifier

@@ -15,7 +15,7 @@ PLAN = planned(n_seeds=3)
 
 def judged(*, verdict="keep", metric="balanced_accuracy"):
     """As much of a report as the choice needs."""
-    comparison = SimpleNamespace(arm="focal_gamma=1", delta=0.02, verdict=verdict, label="", guards=())
+    comparison = SimpleNamespace(arm="focal_gamma=1", delta=0.02, verdict=verdict, label="", guards=(), diverged=0)
     return SimpleNamespace(metric=metric, baseline="baseline", comparisons=(comparison,))
 
 

@@ -17,7 +17,7 @@ import pytest
 from analysis.predictions import read_predictions
 from dermtune import sweep
 from dermtune.config import DataConfig
-from dermtune.data.cache import decode
+from dermtune.data.decoding import decode
 from dermtune.serving import load_classifier
 from tests.tiny_sweep import QUESTION, RECIPE
 

@@ -8,7 +8,7 @@ import pytest
 import ray
 
 from dermtune import tuner
-from dermtune.budget import Budget
+from dermtune.budget import Books, Budget, Limits, TrialHours
 from dermtune.ending import Ending
 from dermtune.ledger import SweepFolder
 from dermtune.monitors import Monitor
@@ -74,6 +74,10 @@ class Sweep:
             monitors=(*extra_monitors, self.heard),
             execute=Fake(diary=self.diary, **self.how),
         )
+
+    def budget(self, limit, expected=None):
+        books = Books(self.folder, self.plan.trials)
+        return Budget(books, Limits(hours=limit), TrialHours(expected=expected))
 
     def failure(self, trial):
         return json.loads((self.folder.trial(trial.trial_id).path / "failure.json").read_text())
@@ -199,21 +203,21 @@ def hours(n):
 
 def test_a_budget_is_filled_with_whole_trials_and_says_when_it_is_spent(all_cpus, tmp_path):
     sweep = Sweep(tmp_path, planned(n_arms=2, n_seeds=3))
-    budget = Budget(limit_hours=hours(3.9), typical_hours=hours(1))
+    budget = sweep.budget(hours(3.9), expected=hours(1))
     assert sweep.run(cpus=all_cpus / 2, budget=budget) == Ending(finished=3, out_of_budget=True)
     assert list(sweep.folder.done(sweep.plan.trials)) == [t.trial_id for t in sweep.plan.trials[:3]]
-    assert budget.spent_hours == pytest.approx(hours(3))
+    assert budget.spent().hours == pytest.approx(hours(3))
 
 
 def test_trials_that_take_less_than_was_feared_leave_room_for_others(all_cpus, tmp_path):
     sweep = Sweep(tmp_path, planned(n_arms=2, n_seeds=2))
-    budget = Budget(limit_hours=hours(4), typical_hours=hours(2.5))
+    budget = sweep.budget(hours(4), expected=hours(2.5))
     assert sweep.run(cpus=all_cpus / 2, budget=budget) == Ending(finished=4)
 
 
 def test_a_spent_budget_starts_nothing(all_cpus, tmp_path):
     sweep = Sweep(tmp_path, planned())
-    ending = sweep.run(cpus=all_cpus, budget=Budget(limit_hours=1, spent_hours=1))
+    ending = sweep.run(cpus=all_cpus, budget=sweep.budget(0.0))
     assert ending == Ending(out_of_budget=True)
     assert sweep.diary.notes() == []
 

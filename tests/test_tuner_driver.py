@@ -91,16 +91,15 @@ def test_sigterm_ends_a_sweep_in_a_few_seconds_though_its_epochs_take_a_minute(d
     stopped.process.send_signal(signal.SIGTERM)
     ending, said, alive = stopped.end(seconds=8)
     assert (ending.signal, said, alive) == (signal.SIGTERM, "", [])
-    assert [path.name for path in stopped.folder.path.iterdir()] == []
+    assert [path.name for path in stopped.folder.path.iterdir()] == ["trials"]
 
 
-@pytest.mark.slow
-def test_sigterm_to_all_processes_at_once_leaves_none_of_them_and_the_checkpoints(driver):
+def test_sigterm_to_the_whole_process_group_ends_in_order_too(driver):
     stopped = driver(seconds=0.5, epochs=20, company=2)
     stopped.wait_for("epoch", 4)
-    os.killpg(stopped.process.pid, signal.SIGTERM)  # Ray's own processes go at once, so that it cannot end in order
-    stopped.process.communicate(timeout=10)
-    assert psutil.wait_procs(stopped.started, timeout=5)[1] == []
+    os.killpg(stopped.process.pid, signal.SIGTERM)  # as `timeout` and some schedulers do it
+    ending, said, alive = stopped.end(seconds=15)
+    assert (ending, said, alive) == (Ending(signal=signal.SIGTERM), "", [])
     assert all(workers.epochs_kept(stopped.folder.trial(trial.trial_id)) >= 1 for trial in stopped.plan.trials[:2])
 
 
@@ -117,9 +116,7 @@ def test_ray_says_nothing_of_a_dead_worker_and_leaves_no_process(driver):
 
 @pytest.mark.parametrize("address", ["nonsense", "127.0.0.1:9"])
 def test_an_address_without_a_cluster_is_refused_at_once_in_one_line(tmp_path, address):
-    with pytest.raises(
-        tuner.TunerError, match=f"--address must be a running Ray cluster, got '{address}'"
-    ) as refusal:
+    with pytest.raises(tuner.TunerError, match=f"and RAY_AUTH_TOKEN its token, got '{address}'") as refusal:
         tuner.run(planned().trials, SweepFolder(tmp_path), PLACE, address=address)
     assert "\n" not in str(refusal.value)
     assert list(tmp_path.iterdir()) == []

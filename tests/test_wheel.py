@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("dermtune-sweep", "dermtune-significance", "dermtune-power", "dermtune-simulation")
+COMMANDS = ("dermtune-sweep", "dermtune-verify", "dermtune-significance", "dermtune-power", "dermtune-simulation")
 ELSEWHERE = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")} | {
     "COLUMNS": "100"
 }

@@ -86,14 +86,12 @@ class TinySweep:
             self.command(*more),
             cwd=self.here,
             env=self._environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
-            **options,
+            **{"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, **options},
         )
 
-    def run(self, *more: str, seconds: float = 180) -> "subprocess.CompletedProcess[str]":
+    def run(self, *more: str, seconds: float = 400) -> "subprocess.CompletedProcess[str]":
         """The command after its end."""
         return subprocess.run(
             self.command(*more),

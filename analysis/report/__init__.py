@@ -1,7 +1,7 @@
 """A `Report` drawn for people and machines: terminal, Markdown, HTML, JSON, figures."""
 
 from analysis.report.figures import figures_of
-from analysis.report.files import ReportFiles, write_report, write_text
+from analysis.report.files import ReportFiles, write_report
 from analysis.report.html import render_html
 from analysis.report.jsonfile import render_json
 from analysis.report.markdown import render_markdown
@@ -20,5 +20,4 @@ __all__ = [
     "sections_of",
     "with_command",
     "write_report",
-    "write_text",
 ]

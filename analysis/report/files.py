@@ -1,6 +1,5 @@
 """The report's files in one folder."""
 
-import os
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from analysis.report.html import render_html
 from analysis.report.jsonfile import render_json
 from analysis.report.markdown import render_markdown
 from analysis.report.sections import sections_of
+from analysis.wholefile import naming, sync_folder, whole, write_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,23 +32,13 @@ def write_report(report: Report, folder: Path) -> ReportFiles:
     folder.parent.mkdir(parents=True, exist_ok=True)
     made = Path(tempfile.mkdtemp(prefix=".report-", dir=folder.parent))
     try:
-        _fill(made, report)
-        made.chmod(0o755)
-        _replace(folder, made)
+        with naming(folder):
+            _fill(made, report)
+            made.chmod(0o755)
+            _replace(folder, made)
     finally:
         shutil.rmtree(made, ignore_errors=True)
     return _files(folder)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all; missing folders are made. Raises OSError where it cannot be."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _replace(folder: Path, made: Path) -> None:
@@ -62,6 +52,7 @@ def _replace(folder: Path, made: Path) -> None:
         if old.exists():
             old.rename(folder)
         raise
+    sync_folder(folder.parent)
     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -86,6 +77,7 @@ def _draw(folder: Path, figures: Sequence[Figure]) -> None:
     """Each figure for the screen and for a slide, and the captions that belong to them."""
     for figure in figures:
         write_text(folder / f"{figure.name}.svg", figure.svg)
-        (folder / f"{figure.name}.png").write_bytes(figure.png())
+        with whole(folder / f"{figure.name}.png") as partial:
+            partial.write_bytes(figure.png())
     captions = [f"## {figure.title}\n\n`{figure.name}`: {figure.caption}\n" for figure in figures]
     write_text(folder / "captions.md", "\n".join(captions))

@@ -6,7 +6,19 @@ from dataclasses import replace
 from typing import Any
 
 from analysis.records import Report
-from analysis.words import count
+from analysis.words import count, hours, usd
+
+
+def _spent(spent: Mapping[str, Any]) -> str:
+    """`12.40 hours in 84 attempts, $29.76; 1.20 hours, $2.88 of it came to nothing`."""
+    attempts = f"{hours(spent['hours'])} in {count(spent['attempts'], 'attempt')}{_dollars(spent['cost_usd'])}"
+    lost = f"{hours(spent['lost_hours'])}{_dollars(spent['lost_cost_usd'])}"
+    return f"{attempts}; {lost} of it came to nothing" if spent["lost_hours"] else attempts
+
+
+def _dollars(value: float | None) -> str:
+    return "" if value is None else f", {usd(value)}"
+
 
 _SHOWN: Mapping[str, tuple[str, Callable[[Any], str]]] = {
     "command": ("made anew by", lambda value: f"{value} (where that lies)"),
@@ -16,6 +28,7 @@ _SHOWN: Mapping[str, tuple[str, Callable[[Any], str]]] = {
     "device": ("device", str),
     "hours": ("training time", lambda value: f"{value:.2f} hours"),
     "cost_usd": ("cost", lambda value: f"${value:,.2f}"),
+    "spent": ("spent in all", _spent),
     "files": ("files", lambda value: count(len(value), "file") if isinstance(value, list | tuple) else str(value)),
 }
 

@@ -16,6 +16,7 @@ from rich.table import Table
 from analysis.commandline import Parser, refuse
 from analysis.simulation.scenes import STUDIES, Cell, Row
 from analysis.simulation.studies import Size
+from analysis.wholefile import write_text
 
 PROG = "dermtune-simulation"
 
@@ -55,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     rows = [row for of_cell in _worked(cells, size, asked.jobs, Console(stderr=True)) for row in of_cell]
     console.print(_table(asked.study, rows, size))
     if asked.json:
-        asked.json.write_text(json.dumps(_document(asked.study, rows, size), indent=1) + "\n", encoding="utf-8")
+        write_text(asked.json, json.dumps(_document(asked.study, rows, size), indent=1) + "\n")
     return 0
 
 

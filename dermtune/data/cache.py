@@ -3,64 +3,56 @@
 import hashlib
 import itertools
 import os
-import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageOps
 
 from dermtune.config import DataConfig, canonical_json
-from dermtune.data.manifest import Manifest, refuse_files
+from dermtune.data.decoding import Pixels, UnreadableError, read_image, strict
+from dermtune.data.manifest import DataError, Manifest
 from dermtune.data.place import Place, Progress
+from dermtune.durable import read_json, write_json
 
 FORMAT = 1
 """Part of the cache's key; raised when the same settings come to give other pixels."""
 
-Pixels = NDArray[np.uint8]
-
 _BATCH = 256
-_DECODE_ERRORS = (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError)
-"""What Pillow raises on bytes that are no whole image."""
-_FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CachedImages:
+    """Every row of the metadata, decoded as far as it can be."""
+
+    pixels: Pixels
+    """A read-only memory map [N, H, W, 3]; black where a row's image cannot be read."""
+    unreadable: Mapping[int, str]
+    """Those rows, with the reason of each."""
 
 
 def cached_images(
-    manifest: Manifest, fingerprint: str, config: DataConfig, place: Place, progress: Progress
-) -> Pixels:
-    """All images of the manifest, in its order, as a read-only memory map [N, H, W, 3].
+    manifest: Manifest, content: str, config: DataConfig, place: Place, progress: Progress
+) -> CachedImages:
+    """All images of the manifest, in its order; `content` is the fingerprint of their bytes.
 
     Built on the first call by one process, while others wait; written beside its place and renamed into it, so that
-    it is there whole or not at all.
+    it is there whole or not at all. What is there and is no such array is built anew.
 
-    Raises DataError with the count and first names of files that cannot be decoded, UserError where the cache
-    folder has no room.
+    Raises DataError where the disk fails, UserError where the cache folder has no room.
     """
-    path = place.cache_dir / f"images-{_key(fingerprint, config)}.npy"
-    if not path.exists():
+    path = place.cache_dir / f"images-{_key(content, config)}.npy"
+    shape = (len(manifest.files), config.image_size, config.image_size, 3)
+    images = _built(path, shape)
+    if images is None:
         with place.alone(path.stem), place.writing():
-            if not path.exists():
+            if _built(path, shape) is None:
                 _build(path, manifest, config, progress)
-    images: Pixels = np.load(path, mmap_mode="r")
+        images = _built(path, shape)
+    if images is None:
+        raise DataError(f"{path}: must stay as it was written, somebody changed it")
     return images
-
-
-def decode(source: Path | BinaryIO, config: DataConfig) -> Pixels:
-    """One image upright, in RGB, as a square of `config.image_size` pixels, [H, W, 3]; always antialiased.
-
-    Raises one of Pillow's errors where the file is no whole image of 8 bits a channel.
-    """
-    with Image.open(source) as file:
-        if file.mode.startswith(("I", "F")):
-            raise ValueError(f"must have 8 bits a channel, got mode {file.mode}")
-        image = ImageOps.exif_transpose(file).convert("RGB")
-    if config.fit == "pad":
-        image = _padded(image)
-    side = config.image_size
-    return np.asarray(image.resize((side, side), _FILTERS[config.interpolation]), dtype=np.uint8)
 
 
 def _key(fingerprint: str, config: DataConfig) -> str:
@@ -68,35 +60,50 @@ def _key(fingerprint: str, config: DataConfig) -> str:
     return hashlib.sha256(canonical_json(settings).encode()).hexdigest()[:16]
 
 
+def _built(path: Path, shape: tuple[int, ...]) -> CachedImages | None:
+    """What an earlier build left; None where that is not there whole."""
+    try:
+        pixels = np.load(path, mmap_mode="r", allow_pickle=False)
+        unreadable = {int(row): str(why) for row, why in read_json(path.with_suffix(".json")).items()}
+    except (OSError, ValueError, EOFError):
+        return None
+    if not isinstance(pixels, np.memmap) or (pixels.shape, pixels.dtype) != (shape, np.uint8):
+        return None
+    return CachedImages(pixels=pixels, unreadable=unreadable)
+
+
 def _build(path: Path, manifest: Manifest, config: DataConfig, progress: Progress) -> None:
     """Write the array under another name and rename it; the caller holds the lock, so a leftover is nobody's."""
     partial = path.with_name(f".{path.name}.partial")
     try:
-        _write(partial, manifest, config, progress)
+        unreadable = _write(partial, manifest, config, progress)
+        write_json(path.with_suffix(".json"), {str(row): why for row, why in unreadable.items()})
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 
 
-def _write(path: Path, manifest: Manifest, config: DataConfig, progress: Progress) -> None:
-    """Image by image: a full disk is then an error, where a mapped file would kill the process."""
+def _write(path: Path, manifest: Manifest, config: DataConfig, progress: Progress) -> dict[int, str]:
+    """The rows that cannot be read, after all others are written.
+
+    Image by image: a full disk is then an error, where a mapped file would kill the process.
+    """
     shape = (len(manifest.files), config.image_size, config.image_size, 3)
-    unreadable = []
-    with path.open("wb") as file:
+    black, unreadable = bytes(np.prod(shape[1:])), {}
+    with path.open("wb") as file, strict():
         np.lib.format.write_array_header_1_0(
             file,
             {"descr": np.lib.format.dtype_to_descr(np.dtype(np.uint8)), "fortran_order": False, "shape": shape},
         )
-        for done, pixels in enumerate(_decoded(manifest, config), start=1):
+        for row, pixels in enumerate(_decoded(manifest, config)):
             if isinstance(pixels, str):
-                unreadable.append(f"{manifest.files[done - 1]} ({pixels})")
-            else:
-                file.write(pixels.tobytes())
-            if done % _BATCH == 0 or done == shape[0]:
-                progress("decoding images", done, shape[0])
+                unreadable[row] = pixels
+            file.write(black if isinstance(pixels, str) else pixels.tobytes())
+            if (row + 1) % _BATCH == 0 or row + 1 == shape[0]:
+                progress("decoding images", row + 1, shape[0])
         file.flush()
         os.fsync(file.fileno())
-    refuse_files(unreadable, manifest.data_dir, "images must be readable and whole")
+    return unreadable
 
 
 def _decoded(manifest: Manifest, config: DataConfig) -> Iterator[Pixels | str]:
@@ -104,9 +111,13 @@ def _decoded(manifest: Manifest, config: DataConfig) -> Iterator[Pixels | str]:
 
     def pixels_or_reason(name: str) -> Pixels | str:
         try:
-            return decode(manifest.data_dir / name, config)
-        except _DECODE_ERRORS as error:
-            return _reason(manifest.data_dir / name, error)
+            return read_image(manifest.data_dir / name, config)
+        except UnreadableError as error:
+            return str(error)
+        except OSError as error:
+            raise DataError(
+                f"{manifest.data_dir / name}: must be read, which the machine cannot: {error.strerror}"
+            ) from None
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         # In batches, so that decoded images do not pile up in memory while the disk is slower than the decoder.
@@ -119,18 +130,3 @@ def _batches(files: Sequence[str]) -> Iterator[Sequence[str]]:
         files[start : start + _BATCH]
         for start in itertools.takewhile(len(files).__gt__, itertools.count(0, _BATCH))
     )
-
-
-def _reason(path: Path, error: Exception) -> str:
-    if not path.exists():
-        return "missing"
-    if path.stat().st_size == 0:
-        return "0 bytes"
-    return str(error).replace(str(path), path.name)
-
-
-def _padded(image: Image.Image) -> Image.Image:
-    side = max(image.size)
-    canvas = Image.new("RGB", (side, side))
-    canvas.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
-    return canvas

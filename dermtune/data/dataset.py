@@ -1,4 +1,4 @@
-"""The door to the data: `prepare` in the driver, `open_dataset` in every process that trains."""
+"""The door to the data: `open_dataset`, in the driver and in every process that trains."""
 
 from dataclasses import dataclass
 
@@ -6,10 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dermtune.config import DataConfig
-from dermtune.data.cache import Pixels, cached_images
+from dermtune.data.cache import CachedImages, cached_images
+from dermtune.data.decoding import Pixels
 from dermtune.data.manifest import Manifest, fingerprint, read_manifest
 from dermtune.data.place import Place, Progress, no_progress
-from dermtune.data.splits import with_val
+from dermtune.data.quarantine import Quarantine, identity, quarantine, without
+from dermtune.data.splits import refuse_shared_groups, with_val
 from dermtune.data.synthetic import draw_if_absent
 
 
@@ -57,46 +59,51 @@ class Dataset:
     val: Split
     test: Split
     fingerprint: str
-    """Hash of the metadata's and all images' bytes."""
-
-
-def prepare(config: DataConfig, place: Place, progress: Progress | None = None) -> str:
-    """The data's fingerprint, after the synthetic set is drawn where one is asked for and the metadata are checked.
-
-    Raises DataError for all that would stop a trial but images that cannot be decoded: `open_dataset` finds those.
-    """
-    return fingerprint(_manifest(config, place, progress or no_progress), place, progress or no_progress)
+    """Hash of the metadata's and all images' bytes, and of the names of those that are left out."""
+    quarantine: Quarantine
+    """Images of the metadata that are in no split, because they cannot be read."""
 
 
 def open_dataset(config: DataConfig, place: Place, progress: Progress | None = None) -> Dataset:
     """Train, val and test over one memory-mapped cache, which the first process to need it builds.
 
+    Images that cannot be read are left out, as many as the config allows; where val is cut from train, it is cut
+    from those that can. The synthetic set is drawn where one is asked for and there is none.
+
     Raises DataError for metadata or images that cannot be trained on.
     """
     report = progress or no_progress
     manifest = _manifest(config, place, report)
-    identity = fingerprint(manifest, place, report)
-    pixels = cached_images(manifest, identity, config, place, report)
+    whole = with_val(manifest, config.val_fraction, config.split_seed)  # what it refuses needs no image decoded
+    content = fingerprint(manifest, place, report)
+    images = cached_images(manifest, content, config, place, report)
+    left_out = quarantine(manifest, images.unreadable)
+    if left_out.images:
+        left_out.refuse_above(config, place.data_dir)
+        whole = with_val(without(manifest, left_out), config.val_fraction, config.split_seed)
     return Dataset(
-        classes=manifest.classes,
-        train=_split(manifest, pixels, "train"),
-        val=_split(manifest, pixels, "val"),
-        test=_split(manifest, pixels, "test"),
-        fingerprint=identity,
+        classes=whole.classes,
+        train=_split(whole, images, "train"),
+        val=_split(whole, images, "val"),
+        test=_split(whole, images, "test"),
+        fingerprint=identity(content, left_out),
+        quarantine=left_out,
     )
 
 
 def _manifest(config: DataConfig, place: Place, progress: Progress) -> Manifest:
     if config.synthetic is not None:
         draw_if_absent(config.synthetic, config.metadata, place, progress)
-    return with_val(read_manifest(config, place.data_dir), config.val_fraction, config.split_seed)
+    manifest = read_manifest(config, place.data_dir)
+    refuse_shared_groups(manifest)
+    return manifest
 
 
-def _split(manifest: Manifest, pixels: Pixels, name: str) -> Split:
+def _split(manifest: Manifest, images: CachedImages, name: str) -> Split:
     rows = np.flatnonzero(manifest.split == name)
     return Split(
         sample_id=manifest.sample_id[rows],
         group_id=manifest.group_id[rows],
         label=manifest.label[rows],
-        images=ImageRows(pixels=pixels, rows=rows),
+        images=ImageRows(pixels=images.pixels, rows=rows),
     )

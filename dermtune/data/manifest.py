@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -11,9 +12,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from dermtune.config import DataConfig, UserError
+from dermtune.data.decoding import UnreadableError, opened
 from dermtune.data.place import Place, Progress
+from dermtune.durable import write_text
 
 SPLITS = ("train", "val", "test")
+NO_BYTES = bytes(hashlib.sha256().digest_size)
+"""Stands in a fingerprint for the hash of an image that is not there, or that nobody may read."""
 _EMPTY_TEXTS = ["", "nan", "NaN"]
 """CSV texts that stand for nothing. `NA` and `None` are left alone: a class may be called so."""
 
@@ -56,7 +61,7 @@ def read_manifest(config: DataConfig, data_dir: Path) -> Manifest:
     image, label, group, split = (table[column].to_numpy(dtype=np.str_) for column in columns)
     _refuse_rows(~np.isin(split, SPLITS), split, f"{path}: `{config.split_column}` must be train, val or test")
     files = _files(path, image, config)
-    _check_classes(path, label, split)
+    check_classes(str(path), label, split)
     classes, index = np.unique(label, return_inverse=True)
     return Manifest(
         metadata=path,
@@ -73,27 +78,37 @@ def read_manifest(config: DataConfig, data_dir: Path) -> Manifest:
 def fingerprint(manifest: Manifest, place: Place, progress: Progress) -> str:
     """SHA-256, in hex, over the metadata's bytes and every image's bytes in the metadata's order.
 
-    Remembered in the cache folder under all files' names, sizes and modification times, so that the bytes are read
-    again only after a change. Raises DataError that lists missing images and those that cannot be read.
+    An image that is missing enters as such, so that it changes when the image comes back. Remembered in the cache
+    folder under all files' names, sizes and modification times, so that the bytes are read again only after a
+    change. Raises DataError where the disk fails.
     """
-    remembered = place.cache_dir / "fingerprints" / _stamp(manifest)
+    stamp = _stamp(manifest)
+    remembered = place.cache_dir / "fingerprints" / stamp
     try:
         return remembered.read_text()
     except OSError:
         digest = _hash_files(manifest, progress)
+    if _stamp(manifest) != stamp:
+        raise DataError(f"{manifest.data_dir}: must not change while it is read; a file in it did")
     with place.writing():
-        remembered.parent.mkdir(exist_ok=True)
-        partial = remembered.with_name(f".{remembered.name}.{os.getpid()}")
-        partial.write_text(digest)
-        partial.replace(remembered)
+        write_text(remembered, digest)
     return digest
 
 
-def refuse_files(names: Sequence[str], where: Path, must: str) -> None:
-    """Raise DataError with the count and the first names where there are any."""
-    if names:
-        shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-        raise DataError(f"{where}: {must}; {len(names)} are not: {shown}")
+def check_classes(where: str, label: NDArray[np.str_], split: NDArray[np.str_]) -> None:
+    """Raise DataError unless every class is trained and tested; `where` leads the message."""
+    present = {name: set(label[split == name].tolist()) for name in SPLITS}
+    for name in ("train", "test"):
+        if not present[name]:
+            raise DataError(f"{where}: must have {name} images, got none")
+    if len(present["train"]) < 2:
+        raise DataError(f"{where}: must have at least two classes, got only {min(present['train'])!r}")
+    untrained = sorted((present["test"] | present["val"]) - present["train"])
+    untested = sorted(present["train"] - present["test"])
+    if untrained:
+        raise DataError(f"{where}: every class must have a train image, {_listed(untrained)} none")
+    if untested:
+        raise DataError(f"{where}: every class must have a test image, {_listed(untested)} none")
 
 
 def _read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
@@ -132,22 +147,6 @@ def _files(path: Path, image: NDArray[np.str_], config: DataConfig) -> tuple[str
     return files
 
 
-def _check_classes(path: Path, label: NDArray[np.str_], split: NDArray[np.str_]) -> None:
-    """Every class must be trained and tested."""
-    present = {name: set(label[split == name].tolist()) for name in SPLITS}
-    for name in ("train", "test"):
-        if not present[name]:
-            raise DataError(f"{path}: must have {name} images, got none")
-    if len(present["train"]) < 2:
-        raise DataError(f"{path}: must have at least two classes, got only {min(present['train'])!r}")
-    untrained = sorted((present["test"] | present["val"]) - present["train"])
-    untested = sorted(present["train"] - present["test"])
-    if untrained:
-        raise DataError(f"{path}: every class must have a train image, {_listed(untrained)} none")
-    if untested:
-        raise DataError(f"{path}: every class must have a test image, {_listed(untested)} none")
-
-
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(map(repr, names)) + (" has" if len(names) == 1 else " have")
 
@@ -163,28 +162,36 @@ def _refuse_rows(bad: NDArray[np.bool_], value: NDArray[np.str_] | None, must: s
 def _stamp(manifest: Manifest) -> str:
     """Hash of all files' names, sizes and modification times: it stands for their bytes until they change."""
     digest = hashlib.sha256(str(manifest.data_dir.resolve()).encode())
-    missing = []
     for name in (manifest.metadata.name, *manifest.files):
-        try:
-            status = os.stat(f"{manifest.data_dir}/{name}")  # noqa: PTH116 - thrice as fast as Path.stat over 10^5 files
-        except OSError:
-            missing.append(name)
-        else:
-            digest.update(f"\0{name}\0{status.st_size}\0{status.st_mtime_ns}".encode())
-    refuse_files(missing, manifest.data_dir, "images that the metadata name must be there")
+        digest.update(f"\0{name}\0{_state(f'{manifest.data_dir}/{name}')}".encode())
     return digest.hexdigest()
+
+
+def _state(path: str) -> str:
+    """What changes when the file does; empty where there is none that could be read."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 - thrice as fast as Path.stat over 10^5 files
+    except OSError:
+        return ""
+    readable = stat.S_ISREG(status.st_mode) and os.access(path, os.R_OK)
+    return f"{status.st_size}\0{status.st_mtime_ns}" if readable else ""
 
 
 def _hash_files(manifest: Manifest, progress: Progress) -> str:
     """A hash of hashes, so that no bytes can move from one file to the next unseen."""
     digest = hashlib.sha256(hashlib.sha256(manifest.metadata.read_bytes()).digest())
-    unreadable = []
     for done, name in enumerate(manifest.files, start=1):
-        try:
-            digest.update(hashlib.sha256((manifest.data_dir / name).read_bytes()).digest())
-        except OSError as error:
-            unreadable.append(f"{name} ({error.strerror})")
+        digest.update(_hash(manifest.data_dir / name))
         if done % 256 == 0 or done == len(manifest.files):
             progress("hashing images", done, len(manifest.files))
-    refuse_files(unreadable, manifest.data_dir, "images that the metadata name must be files that can be read")
     return digest.hexdigest()
+
+
+def _hash(path: Path) -> bytes:
+    try:
+        with opened(path) as file:
+            return hashlib.file_digest(file, "sha256").digest()
+    except UnreadableError:
+        return NO_BYTES
+    except OSError as error:
+        raise DataError(f"{path}: must be read, which the machine cannot: {error.strerror}") from None

@@ -10,11 +10,7 @@ from dermtune.data.manifest import DataError, Manifest
 
 
 def with_val(manifest: Manifest, val_fraction: float, seed: int) -> Manifest:
-    """The manifest with a val split: its own where it has one, else cut from train.
-
-    Raises DataError that lists the groups standing in two splits.
-    """
-    _refuse_shared_groups(manifest)
+    """The manifest with a val split: its own where it has one, else cut from train. Raises DataError."""
     if (manifest.split == "val").any():
         return manifest
     train = manifest.split == "train"
@@ -98,7 +94,8 @@ class _Cut:
         self.train_groups[:] -= self.counts[g] > 0
 
 
-def _refuse_shared_groups(manifest: Manifest) -> None:
+def refuse_shared_groups(manifest: Manifest) -> None:
+    """Raise DataError that lists the groups standing in two splits."""
     pairs = pd.DataFrame({"group": manifest.group_id, "split": manifest.split}).drop_duplicates()
     shared = pairs[pairs["group"].duplicated(keep=False)]
     if len(shared):

@@ -7,6 +7,7 @@ nowhere else is the truth: every label's true class stands beside it.
 import csv
 import json
 import os
+import platform
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -139,7 +140,7 @@ def _look_alike(index: int) -> NDArray[np.bool_]:
 
 def _draw_beside(config: SyntheticConfig, metadata: str, folder: Path, progress: Progress) -> None:
     """Draw into a neighbour of the data folder, then rename it into place."""
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}")
+    partial = folder.with_name(f".{folder.name}.{platform.node()}-{os.getpid()}")
     shutil.rmtree(partial, ignore_errors=True)
     try:
         _draw(config, partial, metadata, progress)

@@ -1,7 +1,18 @@
 """What a sweep leaves on disk: trial folders, done markers, checkpoints, and the lock of its one driver."""
 
-from dermtune.ledger.lock import LedgerError
+from dermtune.ledger.lock import LedgerError, written_alone
+from dermtune.ledger.meter import Attempt, bill
 from dermtune.ledger.sweep import SweepFolder
 from dermtune.ledger.trial import SEALED, Diverged, FailureStatus, TrialFolder
 
-__all__ = ["SEALED", "Diverged", "FailureStatus", "LedgerError", "SweepFolder", "TrialFolder"]
+__all__ = [
+    "SEALED",
+    "Attempt",
+    "Diverged",
+    "FailureStatus",
+    "LedgerError",
+    "SweepFolder",
+    "TrialFolder",
+    "bill",
+    "written_alone",
+]

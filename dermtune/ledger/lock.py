@@ -1,15 +1,19 @@
-"""The lock of a sweep's one driver."""
+"""The locks of a sweep's one driver and of a trial's one worker."""
 
 import contextlib
 import fcntl
 import json
 import os
 import platform
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
 from dermtune.config import UserError
+
+PATIENCE = 120.0
+"""Seconds; a file server takes longer than a machine to find that a writer is dead."""
 
 
 class LedgerError(UserError):
@@ -35,15 +39,68 @@ def held(folder: Path) -> Iterator[None]:
             file.truncate(0)
 
 
+@contextlib.contextmanager
+def written_alone(trial: Path) -> Iterator[None]:
+    """The trial's folder for this process alone.
+
+    The worker of a driver or node that died lives on for a second or two, and is waited for. Raises LedgerError
+    where it does not end, OSError where the folder cannot be written.
+    """
+    if not trial.exists():
+        trial.mkdir(parents=True, exist_ok=True)
+    path, deadline = trial / "writer.lock", time.monotonic() + PATIENCE
+    while (file := _taken(path)) is None:
+        if time.monotonic() > deadline:
+            raise LedgerError(f"{trial} must have one writer, a worker that was given up still has it: end it")
+        time.sleep(0.1)
+    with file:
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _taken(path: Path) -> IO[str] | None:
+    """The file, locked; None where another process has it, or removed it meanwhile."""
+    file = path.open("a")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+            return file
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    file.close()
+    return None
+
+
+def is_held(folder: Path) -> bool:
+    """Whether a driver has the folder now; asked of a folder that need not be writable, and leaves no trace."""
+    try:
+        file = (folder / "driver.lock").open()
+    except FileNotFoundError:
+        return False
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
 def _take(file: IO[str], folder: Path) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.seek(0)
         raise LedgerError(f"{folder} must have one driver, {_driver(file.read())} runs it already") from None
+    except OSError as error:
+        raise LedgerError(
+            f"{folder} must lie on a file system that can lock files, or two drivers could share it: "
+            f"{error.strerror}; mount it with locks (Lustre: `-o flock`) or choose another --out"
+        ) from None
     file.truncate(0)
-    json.dump({"pid": os.getpid(), "host": platform.node()}, file)
-    file.flush()
+    with contextlib.suppress(OSError):  # on a full disk the lock holds without its holder's name
+        os.write(file.fileno(), json.dumps({"pid": os.getpid(), "host": platform.node()}).encode())
 
 
 def _driver(text: str) -> str:

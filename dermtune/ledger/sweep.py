@@ -1,13 +1,14 @@
 """One sweep on disk: what was asked in `sweep.json`, the trials' folders, the report."""
 
 import contextlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dermtune.durable import read_json, write_json
-from dermtune.ledger.lock import LedgerError, held
+from dermtune.ledger.lock import LedgerError, held, is_held
 from dermtune.ledger.trial import TrialFolder
 from dermtune.plan import Plan, Trial
 
@@ -34,6 +35,11 @@ class SweepFolder:
     def report(self) -> Path:
         """Folder of the report's files."""
         return self.path / "report"
+
+    @property
+    def quarantine(self) -> Path:
+        """CSV of the images that cannot be read and are left out; there where there are any."""
+        return self.path / "quarantine.csv"
 
     def trial(self, trial_id: str) -> TrialFolder:
         """A trial's folder, whether it exists or not."""
@@ -68,12 +74,16 @@ class SweepFolder:
         """The folder for this process alone. Raises LedgerError where another driver has it."""
         return held(self.path)
 
+    def has_driver(self) -> bool:
+        """Whether a driver runs this sweep now."""
+        return is_held(self.path)
+
     def _earlier_plan(self) -> _EarlierPlan:
         path = self.path / "sweep.json"
         try:
             asked = read_json(path)
             return _EarlierPlan(
-                trials=[{key: t[key] for key in ("trial_id", "arm", "seed")} for t in asked["trials"]],
+                trials=[_listed(t) for t in asked["trials"]],
                 looks=[int(n) for n in asked.get("looks", ())],
                 looks_taken=[int(n) for n in asked.get("looks_taken", ())],
             )
@@ -99,6 +109,14 @@ class SweepFolder:
                 f"{path} must be the last report, which says how many seeds it judged: {error}; "
                 "move it away if it was never read"
             ) from None
+
+
+def _listed(trial: Mapping[str, Any]) -> dict[str, Any]:
+    """What `sweep.json` says of a trial. Raises ValueError for a trial_id that is no folder's plain name."""
+    trial_id = trial["trial_id"]
+    if not re.fullmatch(r"[\w-]+", trial_id):
+        raise ValueError(f"a trial_id must be letters, digits, _ and -, got {trial_id!r}")
+    return {key: trial[key] for key in ("trial_id", "arm", "seed")}
 
 
 def _shared(earlier: list[dict[str, Any]], asked: Mapping[str, Any]) -> list[dict[str, Any]]:

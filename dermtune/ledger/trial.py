@@ -1,14 +1,16 @@
 """One trial on disk: predictions, history, checkpoints, and the manifest that says it is done."""
 
+import contextlib
 import csv
 import io
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from dermtune.durable import read_json, sha256, write_json, write_text
+from dermtune.durable import read_json, sha256, sync_file, write_json, write_text
+from dermtune.ledger.meter import Attempt, Ended, Meter, closed, read_attempts, unmetered
 
 SEALED = ("val.parquet", "test.parquet", "history.csv")
 """Files of a trial whose hashes its manifest holds."""
@@ -48,11 +50,32 @@ class TrialFolder:
     def is_done(self) -> bool:
         """Whether the manifest says so and every sealed file still has its hash."""
         try:
-            manifest = self.manifest()
-            files = manifest["files"]
-            return manifest["status"] == "done" and all(sha256(self.path / name) == files[name] for name in SEALED)
-        except (OSError, ValueError, KeyError, TypeError):
+            return (self.path / "manifest.json").exists() and self.damage() is None
+        except OSError:
             return False
+
+    def damage(self) -> str | None:
+        """What is wrong with a trial that was done, a clause; None where nothing is, and where it never was done.
+
+        Raises OSError where a file is there and cannot be read: that says nothing about the trial.
+        """
+        try:
+            manifest = self.manifest()
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            return f"manifest.json cannot be read: {error}"
+        sealed = manifest.get("files")
+        if manifest.get("status") != "done" or not isinstance(sealed, dict):
+            return "manifest.json has no hashes of the trial's files"
+        return "; ".join(filter(None, (self._change(name, sealed.get(name)) for name in SEALED))) or None
+
+    def _change(self, name: str, sealed: object) -> str | None:
+        """What has become of a file since it was sealed; None where it is the same."""
+        try:
+            return None if sha256(self.path / name) == sealed else f"{name} is not what the manifest sealed"
+        except FileNotFoundError:
+            return f"{name} is gone"
 
     def has_model(self) -> bool:
         """Whether the trained model is there and every file of it still has its hash."""
@@ -70,12 +93,48 @@ class TrialFolder:
         """What `finish` wrote. Raises FileNotFoundError before, ValueError where it is no JSON object."""
         return read_json(self.path / "manifest.json")
 
+    @property
+    def attempts_file(self) -> Path:
+        """What each attempt at the trial took, JSON."""
+        return self.path / "attempts.json"
+
+    def attempts(self) -> tuple[Attempt, ...]:
+        """Every attempt at the trial, oldest first, those that came to nothing among them.
+
+        Of a folder from before they were metered it is one attempt that took what the manifest says, or the epochs
+        that are kept. Raises LedgerError where `attempts.json` is damaged.
+        """
+        with contextlib.suppress(FileNotFoundError):
+            return read_attempts(self.attempts_file)
+        with contextlib.suppress(OSError, ValueError):
+            return unmetered(self.manifest(), ended="done")
+        return unmetered({"seconds": self._history_seconds()}, ended="interrupted")
+
     def seconds(self) -> float:
-        """Training time so far: what the manifest says, or the sum over the epochs that are kept; 0 before."""
+        """What all attempts took, to within a beat of the meter where a worker was killed; 0 before the first."""
+        return sum(attempt.seconds for attempt in self.attempts())
+
+    def epochs_kept(self) -> int:
+        """Epochs that the next attempt need not train again."""
+        return len(self._history_rows()) if self._has_checkpoint() else 0
+
+    @contextlib.contextmanager
+    def metered(self, *, gpus: float, usd_per_hour: float | None) -> Iterator[Meter]:
+        """The running meter of one more attempt; whatever ends the block, `attempts.json` says how and when."""
+        earlier = closed(self.attempts(), kept=self._has_checkpoint())
+        meter = Meter(self.attempts_file, earlier, gpus=gpus, usd_per_hour=usd_per_hour)
+        ended: Ended = "interrupted"
         try:
-            return float(self.manifest().get("seconds") or 0.0)
-        except FileNotFoundError:
-            return sum(float(row.get("seconds") or 0.0) for row in self._history_rows())
+            yield meter
+            ended = "done"
+        except Diverged:
+            ended = "diverged"
+            raise
+        except Exception:
+            ended = "failed"
+            raise
+        finally:
+            meter.end(ended)
 
     def write_history(self, rows: Sequence[Mapping[str, object]]) -> None:
         """Write all rows, whole or not at all; a column that a row lacks is left empty."""
@@ -86,20 +145,45 @@ class TrialFolder:
         writer.writerows(rows)
         write_text(self.history, text.getvalue())
 
+    def _has_checkpoint(self) -> bool:
+        return self.checkpoint.is_dir() and any(self.checkpoint.iterdir())
+
+    def _history_seconds(self) -> float:
+        return sum(float(row.get("seconds") or 0.0) for row in self._history_rows())
+
     def _history_rows(self) -> list[dict[str, str]]:
         try:
             with self.history.open(newline="", encoding="utf-8") as file:
                 return list(csv.DictReader(file))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
+
+    def note(self, what: str) -> None:
+        """Keep what went wrong and was got over, for the manifest."""
+        write_json(self._notices_file, {"notices": [*self.notices(), what]})
+
+    def notices(self) -> tuple[str, ...]:
+        """What went wrong in any attempt and was got over, oldest first."""
+        try:
+            return tuple(read_json(self._notices_file)["notices"])
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return ()
+
+    @property
+    def _notices_file(self) -> Path:
+        return self.path / "notices.json"
 
     def finish(self, manifest: Mapping[str, Any]) -> None:
         """Seal the trial: its files' hashes and the manifest, written last; then the checkpoints may go."""
         files = {name: sha256(self.path / name) for name in SEALED}
-        model = {path.name: sha256(path) for path in sorted(self.model.glob("*"))}
+        model = {path.name: _sealed(path) for path in sorted(self.model.glob("*"))}
         sealed = {"files": files, "model": model} if model else {"files": files}
-        write_json(self.path / "manifest.json", {"format": 1, "status": "done", **manifest, **sealed})
+        checkpoint_bytes = sum(path.stat().st_size for path in self.checkpoint.rglob("*") if path.is_file())
+        more = {"notices": list(self.notices()), "checkpoint_bytes": checkpoint_bytes}
+        about = {"format": 1, "status": "done", **manifest, **more}
+        write_json(self.path / "manifest.json", {**about, **sealed})
         self.clear_failure()
+        self._notices_file.unlink(missing_ok=True)
         if self.checkpoint.exists():
             shutil.rmtree(self.checkpoint)
 
@@ -119,3 +203,9 @@ class TrialFolder:
     def clear_failure(self) -> None:
         """Forget the last failure: the trial is tried again."""
         (self.path / "failure.json").unlink(missing_ok=True)
+
+
+def _sealed(path: Path) -> str:
+    """The hash of a file that another library wrote, which is on the disk then."""
+    sync_file(path)
+    return sha256(path)

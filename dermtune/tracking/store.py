@@ -27,6 +27,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, Schema
 
+from dermtune.durable import whole
+from dermtune.tracking.patience import patient
 from dermtune.tracking.views import DIGEST_TAG, NOTE_TAG, DatasetView, ModelView, Point, Status
 
 SQLITE = "sqlite:///"
@@ -40,6 +42,7 @@ DATA = "data"
 SERVING = ("mlflow", "numpy", "pandas", "pillow", "torch", "transformers")
 """Packages that such a model needs beside dermtune."""
 PARENT_TAG = "mlflow.parentRunId"
+"""Tag of MLflow's own by which a run is shown below another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +68,7 @@ class Store:
             self._experiment_id = self._find_or_create(uri, experiment, note)
 
     def find(self, tag: str, value: str) -> list[StoredRun]:
-        """The experiment's runs with this tag, oldest first."""
+        """The experiment's runs with this tag, the oldest first, in one order for all who ask."""
         found: list[StoredRun] = []
         page: str | None = None
         while True:
@@ -73,17 +76,12 @@ class Store:
                 [self._experiment_id],
                 f"tags.`{tag}` = '{value}'",
                 max_results=RUNS_A_PAGE,
-                order_by=["attributes.start_time ASC"],
                 page_token=page,
             )
             found += [_stored(run) for run in runs]
             page = runs.token
             if not page:
-                return found
-
-    def find_one(self, tag: str, value: str) -> StoredRun | None:
-        """The oldest run with this tag."""
-        return next(iter(self.find(tag, value)), None)
+                return sorted(found, key=lambda run: (run.started_ms, run.run_id))
 
     def create(
         self, name: str, tags: Mapping[str, str], *, ago_seconds: float = 0.0, parent: str | None = None
@@ -139,10 +137,11 @@ class Store:
 
     def attach(self, run: StoredRun, path: Path) -> None:
         """Store a file under the artifact folder `report`, a folder under its own name."""
-        if path.is_dir():
-            self._client.log_artifacts(run.run_id, str(path), path.name)
-        else:
-            self._client.log_artifact(run.run_id, str(path), "report")
+        with patient(path):
+            if path.is_dir():
+                self._client.log_artifacts(run.run_id, str(path), path.name)
+            else:
+                self._client.log_artifact(run.run_id, str(path), "report")
 
     def log_model(self, run: StoredRun, model: ModelView) -> str:
         """Id of the run's logged model; the same weights are stored once. What was cut off is stored anew."""
@@ -158,7 +157,8 @@ class Store:
             {**model.tags, DIGEST_TAG: model.digest},
             dict(model.params),
         )
-        self._client.log_model_artifacts(logged.model_id, str(model.folder), DATA)
+        with patient(model.folder):
+            self._client.log_model_artifacts(logged.model_id, str(model.folder), DATA)
         with tempfile.TemporaryDirectory() as described:
             _describe(model, logged.model_id, Path(described))
             self._client.log_model_artifacts(logged.model_id, described)
@@ -229,4 +229,14 @@ def _created_once(uri: str) -> Iterator[None]:
     database.parent.mkdir(parents=True, exist_ok=True)
     with database.with_name(f"{database.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        if not database.exists():
+            _create(database)
         yield
+
+
+def _create(database: Path) -> None:
+    """Make the tables, whole or not at all: with some of them MLflow can neither work nor make the rest."""
+    for left_behind in database.parent.glob(f".{database.name}.*"):
+        left_behind.unlink()  # by a process that was killed here: this one holds the lock
+    with whole(database) as partial:
+        MlflowClient(tracking_uri=f"{SQLITE}{partial}").search_experiments()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dermtune.config import canonical_json
+from dermtune.durable import sha256
 from dermtune.ledger import TrialFolder
 from dermtune.plan import Plan, Trial
 
@@ -20,6 +21,8 @@ Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 TRIAL_TAG = "dermtune.trial_id"
 SWEEP_TAG = "dermtune.sweep_id"
 DIGEST_TAG = "dermtune.weights"
+REPORT_TAG = "dermtune.report"
+"""Tag whose value is the hash of the report's files, once they have all arrived."""
 CHOSEN_TAG = "chosen"
 NO_STEP = 0
 """Step of a value that is no curve: the UI draws it as a bar."""
@@ -203,6 +206,15 @@ def view_model(plan: Plan, chosen: Chosen, folder: TrialFolder) -> ModelView:
         tags={**trial_tags(plan, trial), CHOSEN_TAG: chosen.why},
         params=trial_params(trial),
     )
+
+
+def digest_files(paths: Sequence[Path]) -> str:
+    """Hash of the files' names and bytes, and of all in folders among them."""
+    digest = hashlib.sha256()
+    for path in paths:
+        for file in sorted(file for file in (path, *path.rglob("*")) if file.is_file()):
+            digest.update(f"{file.relative_to(path.parent)}={sha256(file)}\n".encode())
+    return digest.hexdigest()
 
 
 def _view_done(manifest: Mapping[str, Any], curves: Sequence[Point]) -> TrialView:

@@ -1,21 +1,23 @@
 """A sweep's missing trials on Ray Tune. Only this folder knows Ray; the ledger, not Ray, remembers what is done."""
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
 from ray import tune
 
-from dermtune.budget import Budget
+from dermtune.budget import Books, Budget
 from dermtune.data.place import Place
 from dermtune.ending import Ending
 from dermtune.execution import execute as train_from_folder_to_folder
 from dermtune.ledger import SweepFolder
 from dermtune.monitors import Monitor, Monitors
 from dermtune.plan import Trial
+from dermtune.signals import Signals, Stopped
 from dermtune.tuner.admission import Admission
 from dermtune.tuner.cluster import TunerError, connected, gpus_that_fit, tune_storage
 from dermtune.tuner.events import CRASHES, Events, Tally
-from dermtune.tuner.stopping import Stop, stopped_by_signals
+from dermtune.tuner.stopping import Stop
 from dermtune.tuner.worker import Execute, Job, run_trial
 
 __all__ = ["Execute", "TunerError", "run"]
@@ -32,12 +34,13 @@ def run(
     usd_per_hour: float | None = None,
     budget: Budget | None = None,
     monitors: Sequence[Monitor] = (),
+    signals: Signals | None = None,
     execute: Execute = train_from_folder_to_folder,
 ) -> Ending:
     """Run the trials in their order and tell the monitors what happens.
 
     A trial that raises is recorded as failed at once, one whose worker dies is tried again `CRASHES` times; the
-    others go on. SIGINT and SIGTERM stop in order: what is running keeps its last whole checkpoint.
+    others go on. A signal and a full disk stop in order: what is running keeps its last whole checkpoint.
 
     Args:
         trials: those that are missing, seed-major.
@@ -49,12 +52,15 @@ def run(
         usd_per_hour: price of an hour, for the manifests.
         budget: asked before each trial starts.
         monitors: told in this process; an exception in one is said and ends nothing.
+        signals: the caller's, who may have heard one; None hears them for the length of this run.
         execute: what runs in the worker.
 
     Raises TunerError where there is no such cluster, or no node of it is large enough for a trial.
     """
-    budget = budget or Budget()
-    with tune_storage(folder) as storage, connected(address):
+    budget = budget or Budget(Books(folder, trials, usd_per_hour))
+    signals = signals or Signals()
+    tally, admission, stop = Tally(budget), Admission(trials, budget), Stop(signals)
+    with contextlib.suppress(Stopped), signals.held(), tune_storage(folder, address) as storage, connected(address):
         job = Job(
             trials={trial.trial_id: trial for trial in trials},
             folder=folder,
@@ -64,17 +70,16 @@ def run(
             usd_per_hour=usd_per_hour,
             execute=execute,
         )
-        tally = Tally(folder, budget, hours_per_second=(job.gpus or 1) / 3600)
-        admission = Admission(trials, budget)
-        events = Events(job.trials, folder, Monitors((tally, *monitors)))
-        with stopped_by_signals() as stop:
-            _tuner(job, admission, events, stop, storage).fit()
-        return Ending(
-            finished=len(tally.finished_ids),
-            failed=len(tally.failed_ids),
-            out_of_budget=admission.refused,
-            signal=stop.signal,
-        )
+        stop.stop_all()  # it may have been asked while Ray started
+        events = Events(job.trials, folder, Monitors((tally, *monitors)), stop, signals)
+        _tuner(job, admission, events, stop, storage).fit()
+    return Ending(
+        finished=len(tally.finished_ids),
+        failed=len(tally.failed_ids),
+        out_of_budget=admission.refused,
+        halted=stop.halted,
+        signal=signals.came,
+    )
 
 
 def _tuner(job: Job, admission: Admission, events: Events, stop: Stop, storage: Path) -> tune.Tuner:

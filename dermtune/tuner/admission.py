@@ -29,7 +29,7 @@ class Admission(Searcher):
     def suggest(self, trial_id: str) -> Any:
         if not self._waiting:
             return Searcher.FINISHED
-        if not self._budget.admit():
+        if not self._budget.admit(self._waiting[-1]):
             if self._under_way:
                 return None  # Tune asks again: what is under way may take less than is typical
             self.refused = True

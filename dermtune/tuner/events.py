@@ -12,22 +12,37 @@ from dermtune.budget import Budget
 from dermtune.ledger import SweepFolder
 from dermtune.monitors import Monitor, Monitors
 from dermtune.plan import Trial
+from dermtune.signals import Signals
+from dermtune.tuner.memory import WHAT_TO_DO
+from dermtune.tuner.stopping import Stop
 
 CRASHES = 2
-"""Times that a trial whose worker died is tried again; a node that was taken away does not count."""
+"""Times that a trial is tried again whose worker died or had no memory; a node that goes away does not count."""
 
 
 class Events(tune.Callback):
     """Translates Tune's events into the monitors' words, and records a death that the worker could not."""
 
-    def __init__(self, trials: Mapping[str, Trial], folder: SweepFolder, monitors: Monitors) -> None:
+    def __init__(
+        self, trials: Mapping[str, Trial], folder: SweepFolder, monitors: Monitors, stop: Stop, signals: Signals
+    ) -> None:
         self._trials = trials
         self._folder = folder
         self._monitors = monitors
+        self._stop = stop
+        self._signals = signals
+        self._said: dict[str, str] = {}
+        """By trial_id, what one that ran out of memory said of it."""
+
+    @override
+    def setup(self, *args: Any, **info: Any) -> None:
+        self._signals.listen()  # Tune has taken SIGUSR1 for itself
 
     @override
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        self._monitors.started(self._ours(trial))
+        ours = self._ours(trial)
+        self._said.pop(ours.trial_id, None)
+        self._monitors.started(ours)
 
     @override
     def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any) -> None:
@@ -40,15 +55,26 @@ class Events(tune.Callback):
                 self._monitors.finished(self._ours(trial), scores)
             case {"event": "failed", "reason": reason}:
                 self._monitors.failed(self._ours(trial), reason)
+            case {"event": "out of memory", "said": said}:
+                self._said[self._ours(trial).trial_id] = said
+            case {"event": "full disk", "what": what}:
+                self._stop.halted = what
 
     @override
     def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        self._monitors.noticed(self._ours(trial), "lost its worker and goes on from its last checkpoint")
+        ours = self._ours(trial)
+        what = "ran out of memory" if ours.trial_id in self._said else "lost its worker"
+        notice = f"{what} and goes on from its last checkpoint"
+        with contextlib.suppress(OSError):  # an exception here would end the sweep
+            self._folder.trial(ours.trial_id).note(notice)
+        self._monitors.noticed(ours, notice)
 
     @override
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        reason = f"its worker died {CRASHES + 1} times; out of memory is the usual cause"
         ours = self._ours(trial)
+        reason = f"its worker died {CRASHES + 1} times; out of memory is the usual cause: {WHAT_TO_DO}"
+        if ours.trial_id in self._said:
+            reason = f"out of memory {CRASHES + 1} times ({self._said[ours.trial_id]}): {WHAT_TO_DO}"
         with contextlib.suppress(OSError):  # an exception here would end the sweep
             self._folder.trial(ours.trial_id).fail("failed", reason, _said_by_ray(trial))
         self._monitors.failed(ours, reason)
@@ -72,10 +98,8 @@ def _said_by_ray(trial: Any) -> str:
 class Tally(Monitor):
     """The monitor that counts, and keeps the budget's books."""
 
-    def __init__(self, folder: SweepFolder, budget: Budget, *, hours_per_second: float) -> None:
-        self._folder = folder
+    def __init__(self, budget: Budget) -> None:
         self._budget = budget
-        self._hours_per_second = hours_per_second
         self.finished_ids: set[str] = set()
         self.failed_ids: set[str] = set()
 
@@ -93,14 +117,14 @@ class Tally(Monitor):
 
     @override
     def finished(self, trial: Trial, scores: Mapping[str, float]) -> None:
-        self._settle(trial, self.finished_ids)
+        self._settle(trial, self.finished_ids, done=True)
 
     @override
     def failed(self, trial: Trial, reason: str) -> None:
-        self._settle(trial, self.failed_ids)
+        self._settle(trial, self.failed_ids, done=False)
 
-    def _settle(self, trial: Trial, ids: set[str]) -> None:
+    def _settle(self, trial: Trial, ids: set[str], *, done: bool) -> None:
         """Once a trial: one that lost its worker after its report reports again."""
         if trial.trial_id not in ids:
             ids.add(trial.trial_id)
-            self._budget.settle(self._folder.trial(trial.trial_id).seconds() * self._hours_per_second)
+            self._budget.settle(trial.trial_id, done=done)

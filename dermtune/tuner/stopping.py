@@ -1,25 +1,20 @@
-"""How a signal ends a sweep: Tune's loop is left, and Ray with it; each trial's last whole checkpoint stays."""
+"""How a sweep ends early: Tune's loop is left, and Ray with it; each trial's last whole checkpoint stays."""
 
-import contextlib
-import signal
-import threading
-from collections.abc import Iterator
-from types import FrameType
 from typing import Any
 
 from ray import tune
 from typing_extensions import override
 
-
-class Stopped(BaseException):
-    """Leaves Tune's loop between two of its steps. No Exception: Tune would wait ten seconds for its workers."""
+from dermtune.signals import Signals, Stopped
 
 
 class Stop(tune.Stopper):
-    """Ends the sweep as soon as a signal came."""
+    """Ends the sweep as soon as a signal came, or a trial cannot go on for want of room."""
 
-    def __init__(self) -> None:
-        self.signal: int | None = None
+    def __init__(self, signals: Signals) -> None:
+        self._signals = signals
+        self.halted: str | None = None
+        """What is full, a clause."""
 
     @override
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
@@ -27,27 +22,7 @@ class Stop(tune.Stopper):
 
     @override
     def stop_all(self) -> bool:
-        if self.signal is not None:
+        """Raises Stopped between two of Tune's steps; an Exception it would follow by waiting for its workers."""
+        if self._signals.came is not None or self.halted is not None:
             raise Stopped
         return False
-
-
-@contextlib.contextmanager
-def stopped_by_signals() -> Iterator[Stop]:
-    """A stopper that the first SIGINT or SIGTERM sets, and that ends this block; a second SIGINT interrupts it."""
-    stop = Stop()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop  # Python delivers signals to the main thread alone
-        return
-
-    def note(number: int, _frame: FrameType | None) -> None:
-        stop.signal = number
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        with contextlib.suppress(Stopped):
-            yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -9,8 +9,10 @@ from typing import Any, Protocol
 from ray import tune
 
 from dermtune.data.place import Place
-from dermtune.ledger import Diverged, SweepFolder, TrialFolder
+from dermtune.ledger import Diverged, SweepFolder, TrialFolder, written_alone
 from dermtune.plan import Trial
+from dermtune.room import full_disk, lacks_room
+from dermtune.tuner.memory import lacks_memory
 
 
 class Execute(Protocol):
@@ -46,23 +48,30 @@ class Job:
 
 
 def run_trial(config: Mapping[str, Any], job: Job) -> None:
-    """In the worker: one trial. What it raises is its result; only the worker's death is Ray's affair."""
+    """In the worker: one trial. What it raises is its result; its death and a lack of memory are Ray's affair."""
     trial = job.trials[config["trial_id"]]
     folder = job.folder.trial(trial.trial_id)
     try:
-        scores = _scores_of_sealed(folder) or job.execute(
-            trial,
-            job.place,
-            folder,
-            threads=max(1, int(job.cpus)),
-            gpus=job.gpus,
-            usd_per_hour=job.usd_per_hour,
-            on_epoch=lambda row: tune.report({"event": "epoch", "row": dict(row)}),
-            on_notice=lambda text: tune.report({"event": "notice", "text": text}),
-        )
-    except Exception as error:  # noqa: BLE001 - any error is this trial's result, and its alone
+        with written_alone(folder.path):
+            scores = _scores_of_sealed(folder) or job.execute(
+                trial,
+                job.place,
+                folder,
+                threads=max(1, int(job.cpus)),
+                gpus=job.gpus,
+                usd_per_hour=job.usd_per_hour,
+                on_epoch=lambda row: tune.report({"event": "epoch", "row": dict(row)}),
+                on_notice=lambda text: tune.report({"event": "notice", "text": text}),
+            )
+    except Exception as error:
+        if lacks_room(error, job.folder.path):
+            tune.report({"event": "full disk", "what": full_disk(error, job.folder.path)})  # the next trial's too
+            return
         reason = " ".join(str(error).split()) or type(error).__name__
-        with contextlib.suppress(OSError):  # a full disk is a reason too, and is reported all the same
+        if lacks_memory(error):
+            tune.report({"event": "out of memory", "said": reason})
+            raise  # so that Ray tries again, in a new process
+        with contextlib.suppress(OSError):  # the reason is reported all the same
             folder.fail("diverged" if isinstance(error, Diverged) else "failed", reason, traceback.format_exc())
         tune.report({"event": "failed", "reason": reason})
     else:

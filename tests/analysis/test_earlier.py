@@ -90,7 +90,7 @@ def test_another_metric_has_other_noise(make_study):
 
 def test_a_study_without_its_baseline_is_refused(make_study):
     study = make_study(seeds=SEEDS)
-    with pytest.raises(SourceError, match="baseline must be one of the arms arm0, arm1, got 'baseline'"):
+    with pytest.raises(SourceError, match="the baseline must have a finished run"):
         measured(replace(study, arms=study.arms[1:]))
 
 

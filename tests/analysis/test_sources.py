@@ -91,6 +91,22 @@ def test_a_sweeps_folder_is_read_whole(sweep):
     )  # fmt: skip
 
 
+def test_what_all_attempts_cost_is_told_those_of_trials_without_a_result_too(sweep):
+    attempt = {"seconds": 1800, "kept_seconds": 0, "gpus": 2.0, "usd_per_hour": 3.0, "ended": "diverged"}
+    diverged = sweep / "trials" / "focal-1"
+    (diverged / "manifest.json").unlink()
+    (diverged / "attempts.json").write_text(json.dumps({"attempts": [attempt]}))
+    study = load_study(sweep)
+    assert study.provenance["hours"] == 2.5, "what the runs that are judged took"
+    assert study.provenance["spent"] == {
+        "attempts": 6, "hours": 3.5, "cost_usd": 3.0, "lost_hours": 1.0, "lost_cost_usd": 3.0
+    }  # fmt: skip
+    (diverged / "attempts.json").write_text("torn")
+    study = load_study(sweep)
+    assert "spent" not in study.provenance
+    assert any(problem.startswith("what the sweep has cost is not known: ") for problem in study.problems)
+
+
 def test_only_trials_that_the_sweep_lists_count(sweep):
     write_trial(sweep / "trials" / "stray", predictions("focal", 9))
     assert len(load_study(sweep).arms[1].runs) == 3
@@ -171,7 +187,7 @@ def test_a_sweep_with_nothing_finished_is_refused(sweep):
 def test_a_baseline_with_nothing_finished_is_refused_in_a_line(sweep):
     for manifest in sweep.glob("trials/baseline-*/manifest.json"):
         manifest.unlink()
-    with pytest.raises(SourceError, match="baseline must be one of the arms focal, got 'baseline'"):
+    with pytest.raises(SourceError, match="the baseline must have a finished run: 3 of 6 runs are missing"):
         compare(load_study(sweep))
 
 

@@ -1,6 +1,7 @@
 """Images: decoded once, as Pillow decodes them, whoever asks first."""
 
 import os
+import pickle
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,13 +11,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dermtune.config import DataConfig, UserError
+from dermtune.config import DataConfig, SyntheticConfig, UserError
 from dermtune.data import cache
-from dermtune.data.cache import decode
-from dermtune.data.dataset import open_dataset, prepare
-from dermtune.data.manifest import DataError
+from dermtune.data.dataset import open_dataset
+from dermtune.data.decoding import decode
+from dermtune.data.place import Place
 
 CHECKOUT = Path(__file__).parents[2]
+SMALL = DataConfig(
+    image_suffix=".png",
+    group_column="lesion_id",
+    image_size=16,
+    synthetic=SyntheticConfig(n_train=200, n_test=100, image_size=16),
+)
 
 
 @pytest.fixture
@@ -76,22 +83,51 @@ def test_any_eight_bit_picture_becomes_rgb(mode, tmp_path):
     assert decode(tmp_path / f"white.{suffix}", DataConfig(image_size=8)).min() >= 254
 
 
-def test_bad_images_are_listed_with_what_is_wrong_and_leave_no_cache(config, rows, write_folder):
+class Malicious:
+    """What makes a file when it is unpickled."""
+
+    def __init__(self, canary):
+        self.canary = canary
+
+    def __reduce__(self):
+        return Path.touch, (self.canary,)
+
+
+@pytest.mark.parametrize("plant", ["an object array", "a pickle", "an archive", "nothing", "another shape"])
+def test_a_cache_that_is_not_the_array_that_was_written_is_built_anew_and_runs_nothing(
+    plant, config, rows, write_folder, tmp_path
+):
+    place, canary = write_folder(rows), tmp_path / "canary"
+    sound = open_dataset(config, place)
+    (built,) = place.cache_dir.glob("images-*.npy")
+    before = built.read_bytes()
+    with built.open("wb") as file:
+        match plant:
+            case "an object array":
+                np.save(file, np.array([Malicious(canary)], dtype=object), allow_pickle=True)
+            case "a pickle":
+                pickle.dump(Malicious(canary), file)
+            case "an archive":
+                np.savez(file, images=np.zeros(3))
+            case "another shape":
+                np.save(file, np.zeros((len(rows), 8, 8, 1), dtype=np.uint8))
+    again = open_dataset(config, place)
+    assert built.read_bytes() == before
+    assert again.fingerprint == sound.fingerprint
+    assert not canary.exists()
+
+
+def test_a_cache_that_lost_the_list_of_its_unreadable_images_is_built_anew(config, rows, write_folder):
     place = write_folder(rows)
-    folder = place.data_dir / "images"
-    whole = (folder / "train0a.png").read_bytes()
-    (folder / "train0a.png").write_bytes(whole[: len(whole) // 2])
-    (folder / "train0b.png").write_bytes(b"")
-    (folder / "train1a.png").write_text("no image")
-    Image.fromarray(np.zeros((8, 8), dtype=np.uint16)).save(folder / "train1b.png")
-    with pytest.raises(DataError) as refused:
-        open_dataset(config, place)
-    message = str(refused.value)
-    assert "images must be readable and whole; 4 are not" in message
-    for said in ("train0a.png (", "train0b.png (0 bytes)", "train1a.png (cannot identify", "8 bits a channel"):
-        assert said in message
-    assert "\n" not in message
-    assert not [path for path in place.cache_dir.iterdir() if path.suffix in (".npy", ".partial")]
+    (place.data_dir / "images" / "train0a.png").unlink()
+    allowed = replace(config, max_unreadable_train=0.1)
+    first = open_dataset(allowed, place)
+    (unreadable,) = place.cache_dir.glob("images-*.json")
+    for content in ("", "[]", '{"row": "missing"}'):
+        unreadable.write_text(content)
+        assert open_dataset(allowed, place).quarantine == first.quarantine
+    unreadable.unlink()
+    assert open_dataset(allowed, place).quarantine == first.quarantine
 
 
 def test_images_are_decoded_once_and_again_for_other_settings(config, rows, write_folder):
@@ -140,6 +176,7 @@ from pathlib import Path
 from dermtune.config import DataConfig, SyntheticConfig
 from dermtune.data.dataset import open_dataset
 from dermtune.data.place import Place
+from dermtune.data.place import Place
 
 work = set()
 config = DataConfig(image_suffix=".png", group_column="lesion_id", image_size=16,
@@ -147,11 +184,14 @@ config = DataConfig(image_suffix=".png", group_column="lesion_id", image_size=16
 place = Place(data_dir=Path(sys.argv[1]) / "data", cache_dir=Path(sys.argv[1]) / "cache")
 data = open_dataset(config, place, lambda what, done, total: work.add(what.split()[0]))
 pixels = data.test.images[np.arange(len(data.test))]
-print(data.fingerprint, hashlib.sha256(pixels.tobytes()).hexdigest(), ",".join(sorted(work - {"hashing"})))
+left_out = ",".join(image.sample_id for image in data.quarantine.images) or "-"
+pixels_hash = hashlib.sha256(pixels.tobytes()).hexdigest()
+print(data.fingerprint, left_out, pixels_hash, ",".join(sorted(work - {"hashing"})))
 """
 
 
-def test_eight_processes_that_start_at_once_get_one_set_and_one_cache(tmp_path):
+def eight_at_once(tmp_path):
+    """What each of eight processes says of the set: fingerprint, quarantine, hash of test, and what it did."""
     command = [sys.executable, "-c", OPEN_AND_TELL, str(tmp_path)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     started = [
@@ -160,15 +200,24 @@ def test_eight_processes_that_start_at_once_get_one_set_and_one_cache(tmp_path):
     ]
     told = [process.communicate()[0].split() for process in started]
     assert [process.returncode for process in started] == [0] * 8
-    assert len({tuple(line[:2]) for line in told}) == 1
-    work = sorted(",".join(line[2:]) for line in told)
+    return told
+
+
+def test_eight_processes_that_start_at_once_get_one_set_and_one_cache(tmp_path):
+    told = eight_at_once(tmp_path)
+    assert len({tuple(line[:3]) for line in told}) == 1
+    work = sorted(",".join(line[3:]) for line in told)
     assert sum("drawing" in done for done in work) == 1
     assert sum("decoding" in done for done in work) == 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "data"]
     assert len(list((tmp_path / "cache").glob("images-*.npy"))) == 1
 
 
-def test_prepare_reads_no_image_into_a_cache(config, rows, write_folder):
-    place = write_folder(rows)
-    prepare(config, place)
-    assert not list(place.cache_dir.glob("*.npy"))
+def test_eight_processes_that_start_at_once_leave_out_the_same_images(tmp_path):
+    open_dataset(SMALL, Place(data_dir=tmp_path / "data", cache_dir=tmp_path / "elsewhere"))
+    for name in ("S000003", "S000007"):
+        (tmp_path / "data" / "images" / f"{name}.png").write_bytes(b"no image")
+    told = eight_at_once(tmp_path)
+    assert len({tuple(line[:3]) for line in told}) == 1
+    assert told[0][1] == "S000003,S000007"
+    assert sum("decoding" in ",".join(line[3:]) for line in told) == 1

@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dermtune.data.dataset import prepare
-from dermtune.data.manifest import read_manifest
+from dermtune.data.manifest import fingerprint, read_manifest
 from dermtune.data.place import Place
 from dermtune.data.splits import with_val
 from dermtune.recipes import ham10000
@@ -39,13 +38,13 @@ def test_val_is_cut_from_train_in_every_classs_share():
 
 
 def test_the_bytes_are_read_once_and_then_remembered(tmp_path):
-    place, seen = Place(data_dir=FOLDER, cache_dir=tmp_path), []
+    place, manifest, seen = Place(data_dir=FOLDER, cache_dir=tmp_path), read_manifest(CONFIG, FOLDER), []
 
     def progress(what, done, total):
         seen.append(done)
 
-    first = prepare(CONFIG, place, progress)
+    first = fingerprint(manifest, place, progress)
     assert seen[-1] == 7496
     seen.clear()
-    assert prepare(CONFIG, place, progress) == first
+    assert fingerprint(manifest, place, progress) == first
     assert not seen

@@ -8,7 +8,6 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from dermtune.data.dataset import prepare
 from dermtune.data.manifest import DataError, fingerprint, read_manifest
 from dermtune.data.place import no_progress
 
@@ -21,6 +20,11 @@ class Calls:
 
     def __call__(self, what, done, total):
         self.seen.append((what, done, total))
+
+
+def content(config, place, progress=no_progress):
+    """The fingerprint of the folder's bytes."""
+    return fingerprint(read_manifest(config, place.data_dir), place, progress)
 
 
 def test_metadata_become_arrays_in_the_files_order_with_classes_sorted(config, rows, write_folder):
@@ -115,38 +119,59 @@ def test_train_and_test_must_both_have_images(split, config, rows, write_folder)
         read_manifest(config, place.data_dir)
 
 
-def test_missing_images_are_listed_with_their_count(config, rows, write_folder):
+def test_an_image_that_is_missing_enters_the_fingerprint_as_missing_and_changes_it_when_it_is_back(
+    config, rows, write_folder
+):
     place = write_folder(rows)
-    for name in ("train0a", "test3b"):
-        (place.data_dir / "images" / f"{name}.png").unlink()
-    with pytest.raises(DataError, match=r"must be there; 2 are not: images/train0a.png, images/test3b.png"):
-        prepare(config, place)
+    image = place.data_dir / "images" / "train0a.png"
+    whole = content(config, place)
+    image.rename(image.with_suffix(".away"))
+    without = content(config, place)
+    image.write_bytes(b"")
+    assert len({whole, without, content(config, place)}) == 3
+    image.unlink()
+    image.mkdir()
+    assert content(config, place) == without, "a folder has no bytes to be known by"
+    image.rmdir()
+    image.with_suffix(".away").rename(image)
+    assert content(config, place) == whole
+
+
+def test_a_file_that_changes_while_the_folder_is_hashed_gets_no_fingerprint(config, rows, write_folder):
+    place = write_folder(rows)
+
+    def meanwhile(what, done, total):
+        (place.data_dir / "images" / "train0a.png").write_bytes(b"other")
+
+    with pytest.raises(DataError, match=r"data: must not change while it is read; a file in it did"):
+        content(config, place, meanwhile)
+    assert not list(place.cache_dir.rglob("*"))
 
 
 def test_the_fingerprint_is_the_hash_of_metadata_and_images_in_their_order(config, rows, write_folder):
     place = write_folder(rows)
     files = [place.data_dir / "metadata.csv", *(place.data_dir / "images" / f"{r['image_id']}.png" for r in rows)]
     by_hand = hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in files))
-    assert prepare(config, place) == by_hand.hexdigest()
+    assert content(config, place) == by_hand.hexdigest()
 
 
 def test_the_fingerprint_is_remembered_until_a_file_changes(config, rows, write_folder):
     place = write_folder(rows)
     image = place.data_dir / "images" / "train0a.png"
     calls = Calls()
-    first = prepare(config, place, calls)
+    first = content(config, place, calls)
     assert calls.seen == [("hashing images", 24, 24)]
-    assert prepare(config, place, calls) == first
+    assert content(config, place, calls) == first
     assert len(calls.seen) == 1, "the second call must not read the images again"
     os.utime(image, ns=(0, 0))
-    assert prepare(config, place, calls) == first
+    assert content(config, place, calls) == first
     assert len(calls.seen) == 2, "a touched file must be read again"
     image.write_bytes((place.data_dir / "images" / "test0a.png").read_bytes())
-    assert prepare(config, place) != first
+    assert content(config, place) != first
 
 
 def test_the_fingerprint_does_not_depend_on_where_the_folder_lies(config, rows, write_folder):
     place = write_folder(rows)
-    first = prepare(config, place)
+    first = content(config, place)
     moved = replace(place, data_dir=place.data_dir.rename(place.data_dir.with_name("elsewhere")))
-    assert fingerprint(read_manifest(config, moved.data_dir), moved, no_progress) == first
+    assert content(config, moved) == first

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from dermtune.data.dataset import open_dataset
 from dermtune.data.manifest import DataError, read_manifest
-from dermtune.data.splits import cut_val, with_val
+from dermtune.data.splits import cut_val, refuse_shared_groups, with_val
 
 fractions = st.sampled_from([0.05, 0.15, 0.3, 0.5, 0.8])
 seeds = st.integers(0, 3)
@@ -97,7 +97,7 @@ def test_groups_in_two_splits_are_listed(config, rows, write_folder):
     manifest = read_manifest(config, write_folder(rows).data_dir)
     listed = r"in one split only; 2 stand in two: train0 \(test and train\), train3 \(train and val\)"
     with pytest.raises(DataError, match=listed):
-        with_val(manifest, 0.15, 0)
+        refuse_shared_groups(manifest)
 
 
 def test_a_val_split_in_the_metadata_is_taken_as_it_is(config, rows, write_folder):

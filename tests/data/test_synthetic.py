@@ -11,7 +11,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import balanced_accuracy_score
 
 from dermtune.config import DataConfig, SyntheticConfig
-from dermtune.data.dataset import open_dataset, prepare
+from dermtune.data.dataset import open_dataset
 from dermtune.data.manifest import DataError
 from dermtune.data.place import Place
 from dermtune.data.synthetic import CLASSES, IMBALANCE, LOOK_ALIKES, class_counts, lesion_table
@@ -29,7 +29,7 @@ def drawn(tmp_path_factory):
     """A small set, drawn once."""
     folder = tmp_path_factory.mktemp("synthetic")
     place = Place(data_dir=folder / "data", cache_dir=folder / "cache")
-    prepare(SMALL, place)
+    open_dataset(SMALL, place)
     return place
 
 
@@ -52,7 +52,7 @@ def with_seed(seed, n=200):
 def test_the_seed_alone_decides_the_set(tmp_path):
     def drawn_in(folder, seed):
         place = Place(data_dir=tmp_path / folder / "data", cache_dir=tmp_path / folder / "cache")
-        return prepare(with_seed(seed), place)
+        return open_dataset(with_seed(seed), place).fingerprint
 
     assert drawn_in("one", 0) == drawn_in("other", 0)
     assert drawn_in("one-more", 1) != drawn_in("another", 0)
@@ -129,9 +129,9 @@ def flat(split):
 
 def test_a_set_drawn_with_another_seed_does_not_pass_for_this_one(tmp_path):
     place = Place(data_dir=tmp_path / "data", cache_dir=tmp_path / "cache")
-    prepare(with_seed(0), place)
+    open_dataset(with_seed(0), place)
     with pytest.raises(DataError, match=r"must hold the synthetic set .*'seed': 1.* got .*'seed': 0"):
-        prepare(with_seed(1), place)
+        open_dataset(with_seed(1), place)
 
 
 def test_data_of_the_users_own_are_never_drawn_over(rows, write_folder):
@@ -146,7 +146,7 @@ def test_a_folder_with_other_things_in_it_is_refused(tmp_path):
     place.data_dir.mkdir()
     (place.data_dir / "thesis.txt").write_text("mine")
     with pytest.raises(DataError, match=r"must hold metadata.csv, or be empty"):
-        prepare(with_seed(0), place)
+        open_dataset(with_seed(0), place)
 
 
 def test_a_drawing_that_is_interrupted_leaves_no_folder(tmp_path):
@@ -156,7 +156,7 @@ def test_a_drawing_that_is_interrupted_leaves_no_folder(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        prepare(with_seed(0), place, interrupt)
+        open_dataset(with_seed(0), place, interrupt)
     assert [path.name for path in tmp_path.iterdir()] == ["cache"]
 
 

@@ -13,3 +13,11 @@ def shared(tmp_path_factory):
 @pytest.fixture
 def tiny(tmp_path, shared):
     return TinySweep.written(tmp_path / "here", shared)
+
+
+@pytest.fixture(scope="session")
+def calm(tmp_path_factory, shared):
+    """The same sweep where nothing happened."""
+    tiny = TinySweep.written(tmp_path_factory.mktemp("calm"), shared)
+    assert tiny.run().returncode == 0
+    return tiny

@@ -3,7 +3,15 @@
 import pytest
 
 from dermtune.ledger import SweepFolder
+from dermtune.tracking import exporter
 from tests.tracked_sweep import planned
+
+
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch):
+    """A busy machine may take its time, where a test is not about time."""
+    monkeypatch.setattr(exporter, "HURRY_SECONDS", 60.0)
+    monkeypatch.setattr(exporter, "PATIENCE_SECONDS", 60.0)
 
 
 @pytest.fixture

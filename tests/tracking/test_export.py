@@ -2,15 +2,13 @@
 
 import logging
 import multiprocessing
-import os
-import signal
-import socket
 import subprocess
 import sys
+import threading
 import time
-import urllib.request
 from collections import Counter
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -18,6 +16,7 @@ import pytest
 from dermtune.ledger import SweepFolder
 from dermtune.tracking import Exporter, exporter, views
 from tests.tracked_sweep import N_CURVES, QUESTION, counted_rows, finish, history, planned, runs
+from tests.tracking_server import free_port, sqlite_server
 
 
 def test_a_finished_sweep_is_one_parent_and_one_finished_run_a_trial(sweep, uri):
@@ -137,9 +136,8 @@ def test_a_damaged_history_delays_no_other_trial(sweep, uri, caplog):
     Exporter(uri, the_plan, folder, QUESTION).close(interrupted=False)
     _, children = runs(uri, the_plan)
     assert set(children) == {(trial.arm, trial.seed) for trial in others}
-    first, second = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-    assert "oops" in first
-    assert "not up to date" in second
+    (said,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert "is not up to date: could not convert string to float: 'oops'; the same command" in said
 
 
 def test_starting_waits_for_nothing_and_needs_no_mlflow():
@@ -164,6 +162,36 @@ def test_mlflow_out_of_reach_is_said_once_without_the_password_and_stops_nothing
     assert "training goes on" in warnings[0]
     assert "the same command again completes it" in warnings[1]
     assert "secret" not in caplog.text
+
+
+class Broken(BaseHTTPRequestHandler):
+    """Answers 500, whatever is asked."""
+
+    def do_GET(self):
+        self.send_error(500)
+
+    do_POST = do_GET  # noqa: N815 the name is http.server's
+
+    def log_message(self, *_):
+        pass
+
+
+def test_a_server_that_answers_500_stops_nothing_and_is_told_in_a_line(sweep, monkeypatch, caplog):
+    the_plan, folder = sweep
+    monkeypatch.setattr(exporter, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(exporter, "LAST_PAUSE_SECONDS", 0.01)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Broken) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        watching = Exporter(f"http://127.0.0.1:{server.server_port}", the_plan, folder, QUESTION)
+        watching.start()
+        for trial in the_plan.trials:
+            finish(folder, trial)
+            watching.finished(trial, {})
+        assert not watching.close(interrupted=False)
+        server.shutdown()
+    assert watching.n_errors > 1
+    assert "500" in caplog.records[-1].getMessage()
+    assert "the same command again completes it" in caplog.records[-1].getMessage()
 
 
 def export_alone(uri, out, index):
@@ -193,12 +221,10 @@ def test_a_server_killed_in_the_middle_has_everything_once_after_its_return(swee
     monkeypatch.setattr(exporter, "LONGEST_PAUSE_SECONDS", 0.1)
     folder.report.mkdir(parents=True)
     (folder.report / "report.html").write_text("<p>keep</p>")
-    port = free_port()
-    uri, database = f"http://127.0.0.1:{port}", f"sqlite:///{tmp_path / 'server.db'}"
     first, second, third, fourth = the_plan.trials
-    server = start_server(tmp_path, port)
-    try:
-        watching = Exporter(uri, the_plan, folder, QUESTION)
+    with sqlite_server(tmp_path) as server:
+        server.start()
+        watching = Exporter(server.uri, the_plan, folder, QUESTION)
         watching.start()
         watching.started(first)
         finish(folder, first)
@@ -206,71 +232,27 @@ def test_a_server_killed_in_the_middle_has_everything_once_after_its_return(swee
         watching.started(second)
         folder.trial(second.trial_id).write_history(history(1))
         watching.epoch(second, {})
-        wait_until(lambda: counted_rows(database)["metrics"] == 3 * N_CURVES + 3 + N_CURVES)
-        stop(server)
+        wait_until(lambda: counted_rows(server.store)["metrics"] == 3 * N_CURVES + 3 + N_CURVES)
+        server.kill()
         for trial in (second, third):
             finish(folder, trial)
             watching.finished(trial, {})
         errors = watching.n_errors
         wait_until(lambda: watching.n_errors > errors)
-        server = start_server(tmp_path, port)
+        server.start()
         finish(folder, fourth)
         watching.finished(fourth, {})
         watching.attach([folder.report])
         watching.close(interrupted=False)
 
-        parent, children = runs(uri, the_plan)
+        parent, children = runs(server.uri, the_plan)
         assert parent.info.status == "FINISHED"
         assert Counter(run.info.status for run in children.values()) == {"FINISHED": 4}
-        assert counted_rows(database)["metrics"] == 4 * (3 * N_CURVES + 3)
-        assert [path.name for path in (tmp_path / "artifacts").rglob("*.html")] == ["report.html"]
-    finally:
-        stop(server)
+        assert counted_rows(server.store)["metrics"] == 4 * (3 * N_CURVES + 3)
+        assert [path.name for path in (tmp_path / "files").rglob("*.html")] == ["report.html"]
 
 
-def start_server(folder, port):
-    store = [
-        "--backend-store-uri",
-        f"sqlite:///{folder / 'server.db'}",
-        "--artifacts-destination",
-        folder / "artifacts",
-    ]
-    where = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    with (folder / "server.log").open("a") as log:
-        server = subprocess.Popen(
-            [sys.executable, "-m", "mlflow", "server", *store, *where],
-            stdout=log,
-            stderr=log,
-            cwd=folder,
-            start_new_session=True,
-            env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"},
-        )
-    wait_until(lambda: answers(f"http://127.0.0.1:{port}/health"), seconds=90)
-    return server
-
-
-def answers(url):
-    try:
-        with urllib.request.urlopen(url, timeout=2) as reply:
-            return reply.status == 200
-    except OSError:
-        return False
-
-
-def stop(server):
-    """Kill the server and its workers; once stopped, do nothing."""
-    if server.poll() is None:
-        os.killpg(server.pid, signal.SIGKILL)
-        server.wait()
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def wait_until(holds, seconds=30):
+def wait_until(holds, seconds=120):
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, f"did not come to hold within {seconds} s"

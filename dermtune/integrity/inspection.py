@@ -1,0 +1,108 @@
+"""A sweep's folder from `sweep.json` to the last leftover."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from analysis.words import count
+from dermtune.config import UserError
+from dermtune.durable import read_json
+from dermtune.integrity.examination import Examined, Listed, examine
+from dermtune.integrity.finding import SEVERITIES, Finding, Inspection
+from dermtune.integrity.pairing import mixed, unequal_seeds, unpaired
+from dermtune.ledger import SweepFolder, upkeep
+
+FORMAT = 1
+
+Progress = Callable[[int, int], None]
+"""Called with how many trials are examined, and how many there are."""
+
+
+class IntegrityError(UserError):
+    """A folder that is no sweep's."""
+
+
+def inspect(path: Path, progress: Progress) -> Inspection:
+    """What is found in the sweep's folder at `path`; nothing in it is changed.
+
+    Raises IntegrityError where it is no sweep's folder, OSError where a file of it cannot be read.
+    """
+    folder = SweepFolder(path)
+    if not (path / "sweep.json").exists() and not (path / "trials").is_dir():
+        raise IntegrityError(f"{path} must be a sweep's folder, with sweep.json and trials/")
+    findings: list[Finding] = []
+    listed = _listed(folder, findings)
+    examined: list[Examined] = []
+    for n, trial in enumerate(listed, start=1):
+        examined.append(examine(folder.trial(trial.trial_id), trial))
+        progress(n, len(listed))
+    done = [one for one in examined if one.manifest is not None]
+    findings += [finding for one in examined for finding in one.findings]
+    findings += [*unequal_seeds(listed), *unpaired(done), *mixed(done)]
+    findings += [*_not_begun(examined), *_running(folder), *_unlisted(folder, listed), *_left_over(folder)]
+    return Inspection(
+        n_trials=len(listed),
+        n_done=sum(one.state == "done" for one in examined),
+        findings=tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))),
+    )
+
+
+def _listed(folder: SweepFolder, findings: list[Finding]) -> Sequence[Listed]:
+    """The trials that `sweep.json` lists; where it cannot be read that is a finding, and those on disk count."""
+    try:
+        asked = read_json(folder.path / "sweep.json")
+        if asked["format"] != FORMAT:
+            raise ValueError(f"must be of format {FORMAT}, got {asked['format']!r}")
+        return [_entry(entry["trial_id"], entry["arm"], entry["seed"]) for entry in asked["trials"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        what = f"does not say what was asked: {type(error).__name__}: {error}"
+        do = "move it away; the sweep's command writes it anew"
+        findings.append(Finding(severity="damaged", file="sweep.json", what=what, do=do))
+    return [*_on_disk(folder)]
+
+
+def _on_disk(folder: SweepFolder) -> Iterator[Listed]:
+    """The trials whose manifests can be read."""
+    for path in sorted((folder.path / "trials").glob("*")):
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            manifest = folder.trial(path.name).manifest()
+            yield _entry(path.name, manifest["arm"], manifest["seed"])
+
+
+def _entry(trial_id: str, arm: str, seed: int) -> Listed:
+    if Path(trial_id).name != trial_id:
+        raise ValueError(f"trial_id {trial_id!r} is no plain name")
+    return Listed(trial_id=trial_id, arm=str(arm), seed=int(seed))
+
+
+def _not_begun(examined: Sequence[Examined]) -> Iterator[Finding]:
+    titles = [one.listed.title for one in examined if one.state == "not begun"]
+    if titles:
+        what = f"{count(len(titles), 'trial')} not begun: {', '.join(titles)}"
+        yield Finding(severity="unfinished", file="trials", what=what, do="the same command runs them")
+
+
+def _running(folder: SweepFolder) -> Iterator[Finding]:
+    if folder.has_driver():
+        what, do = "a driver runs this sweep now", "look again when it has ended"
+        yield Finding(severity="unfinished", file="driver.lock", what=what, do=do)
+
+
+def _unlisted(folder: SweepFolder, listed: Sequence[Listed]) -> Iterator[Finding]:
+    names = {trial.trial_id for trial in listed}
+    for path in sorted((folder.path / "trials").glob("*")):
+        if path.name not in names and not path.name.startswith("."):
+            trial = folder.trial(path.name)
+            state = trial.damage() or ("done" if trial.is_done() else "not done")
+            what = f"a trial that sweep.json does not list: {state}"
+            do = "nothing: it is used when it is asked for, and may be removed otherwise"
+            yield Finding(severity="left over", file=f"trials/{path.name}", what=what, do=do)
+
+
+def _left_over(folder: SweepFolder) -> Iterator[Finding]:
+    for path in upkeep.leftovers(folder):
+        what, do = "a writer was killed beside it", "nothing: the next start removes it"
+        yield Finding(severity="left over", file=str(path.relative_to(folder.path)), what=what, do=do)
+    for path in sorted((folder.path / "damaged").glob("*")):
+        what, do = "a damaged trial that was set aside", "remove it once you know what damaged it"
+        yield Finding(severity="left over", file=f"damaged/{path.name}", what=what, do=do)
