@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from analysis.metrics import overall_scores
 from analysis.predictions import Predictions, write_predictions
@@ -16,6 +16,9 @@ from dermtune.data.place import Place
 from dermtune.ledger import TrialFolder, bill
 from dermtune.origin import origin
 from dermtune.plan import Trial
+
+if TYPE_CHECKING:
+    from dermtune.train import Outcome
 
 EpochRow = Mapping[str, float]
 
@@ -36,8 +39,7 @@ def execute(
 
     A trial that was cut off goes on from its last checkpoint. `on_notice` is told what went wrong and was got over,
     in a clause that follows the trial's name. `keep_model` leaves the trained model there as well, as no part of
-    what makes a trial done. What goes wrong (Diverged, ModelError, DataError) is raised: the caller
-    records it.
+    what makes a trial done. What goes wrong (Diverged, ModelError, DataError) is raised: the caller records it.
     """
     with folder.metered(gpus=gpus, usd_per_hour=usd_per_hour) as meter:
         # torch and transformers take seconds to import: a driver that only plans must not pay for them.
@@ -64,10 +66,7 @@ def execute(
             on_notice=note,
             keep_at=folder.model if keep_model else None,
         )
-        folder.write_history(outcome.history)  # an attempt cut off behind its last checkpoint left the last row out
-        write_predictions(folder.predictions("val"), outcome.val)
-        write_predictions(folder.predictions("test"), outcome.test)
-        scores = {"val": _scores(outcome.val), "test": _scores(outcome.test)}
+        scores = _write(outcome, folder)
         folder.finish(
             {
                 **_identity(trial),
@@ -118,6 +117,14 @@ def _checked_dataset(trial: Trial, place: Place) -> Dataset:
             f"{trial.fingerprints['data']}, got {dataset.fingerprint}"
         )
     return dataset
+
+
+def _write(outcome: "Outcome", folder: TrialFolder) -> Mapping[str, Mapping[str, float]]:
+    """Its scores by split, after history and predictions are in the folder."""
+    folder.write_history(outcome.history)  # an attempt cut off behind its last checkpoint left the last row out
+    write_predictions(folder.predictions("val"), outcome.val)
+    write_predictions(folder.predictions("test"), outcome.test)
+    return {"val": _scores(outcome.val), "test": _scores(outcome.test)}
 
 
 def _identity(trial: Trial) -> dict[str, Any]:

@@ -2,11 +2,12 @@
 
 import errno
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from dermtune.causes import causes
 from dermtune.ledger import SweepFolder
 
 NOTHING_LEFT = 2**20
@@ -46,7 +47,7 @@ def lacks_room(error: BaseException, folder: Path) -> bool:
     RuntimeError about `unexpected pos 576 vs 534` or an `iostream error`, so then the disk is asked.
     """
     words = tuple(os.strerror(number) for number in FULL)
-    said = any(getattr(e, "errno", None) in FULL or any(w in str(e) for w in words) for e in _chain(error))
+    said = any(getattr(e, "errno", None) in FULL or any(w in str(e) for w in words) for e in causes(error))
     return said or (isinstance(error, RuntimeError) and free(folder) < NOTHING_LEFT)
 
 
@@ -71,7 +72,7 @@ def room(folder: SweepFolder, done: Mapping[str, Mapping[str, Any]], n_missing: 
 
 def full_disk(error: BaseException, folder: Path) -> str:
     """Which disk is full, a clause; that of the sweep's folder, unless the error names a file elsewhere."""
-    named = next((Path(e.filename) for e in _chain(error) if isinstance(e, OSError) and e.filename), folder)
+    named = next((Path(e.filename) for e in causes(error) if isinstance(e, OSError) and e.filename), folder)
     if named.is_relative_to(folder):
         return f"the disk of {folder} is full"
     return f"the disk of {named.parent} is full"
@@ -95,9 +96,3 @@ def amount(n_bytes: float) -> str:
 
 def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__

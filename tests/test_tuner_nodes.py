@@ -1,12 +1,12 @@
 """A sweep on a cluster of several nodes, one of which goes away."""
 
 import pytest
-from ray.cluster_utils import Cluster
 
 from dermtune import tuner
 from dermtune.ending import Ending
 from dermtune.ledger import SweepFolder
 from dermtune.monitors import Monitor
+from tests.clusters import two_nodes
 from tests.plans import planned
 from tests.tuner_workers import PLACE, Diary, Fake
 
@@ -14,12 +14,8 @@ from tests.tuner_workers import PLACE, Diary, Fake
 @pytest.fixture(scope="module")
 def cluster():
     """Two nodes of one core each; the second does not outlive the last test."""
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    try:
-        cluster.add_node(num_cpus=1)
+    with two_nodes() as cluster:
         yield cluster
-    finally:
-        cluster.shutdown()
 
 
 class NodeKiller(Monitor):

@@ -1,7 +1,8 @@
 """Whether an error came of too little memory, the machine's or a GPU's that others share."""
 
 import errno
-from collections.abc import Iterator
+
+from dermtune.causes import causes
 
 WHAT_TO_DO = "a smaller batch_size, with accumulation, or fewer trials at once (--gpus-per-trial, --cpus-per-trial)"
 
@@ -13,16 +14,10 @@ _WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory", "c
 
 def lacks_memory(error: BaseException) -> bool:
     """Whether the error, or one that it came of, says that there was no memory."""
-    return any(_is_lack(e) for e in _chain(error))
+    return any(_is_lack(e) for e in causes(error))
 
 
 def _is_lack(error: BaseException) -> bool:
     named = any(kind.__name__ in _NAMES for kind in type(error).__mro__)
     said = isinstance(error, RuntimeError) and any(word in str(error).lower() for word in _WORDS)
     return named or said or getattr(error, "errno", None) == errno.ENOMEM
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__

@@ -153,7 +153,7 @@ def test_sigterm_leaves_in_seconds_though_the_server_takes_every_connection_and_
             sweep.kill()
     assert sweep.returncode == 128 + signal.SIGTERM, output
     assert "completes it" in output
-    assert took < 15, "calm it takes less than 5 s"
+    assert took < 10, "calm it takes less than 5 s"
 
 
 def test_the_end_waits_half_a_minute_at_most_for_a_server_that_answers_nothing(tmp_path, caplog):

@@ -12,7 +12,6 @@ from pathlib import Path
 import psutil
 import pyarrow.parquet as pq
 import pytest
-from ray.cluster_utils import Cluster
 
 from dermtune import tuner
 from dermtune.ending import Ending
@@ -20,7 +19,8 @@ from dermtune.execution import execute
 from dermtune.ledger import SweepFolder
 from dermtune.monitors import Monitor
 from dermtune.tuner.events import CRASHES
-from tests.test_tuner import Heard
+from tests.clusters import two_nodes
+from tests.monitors import Heard
 
 EPOCHS = 6
 MEMORY = Path("/sys/fs/cgroup/memory")
@@ -113,24 +113,20 @@ def test_kill_9_of_a_worker_costs_at_most_an_epoch_and_no_other_trial_anything(
 
 
 @pytest.fixture
-def two_nodes():
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    try:
-        cluster.add_node(num_cpus=1)
+def cluster():
+    with two_nodes() as cluster:
         yield cluster
-    finally:
-        cluster.shutdown()
 
 
-def test_a_node_that_goes_away_takes_no_trial_with_it(trials, drawn, undisturbed, tmp_path, two_nodes):
+def test_a_node_that_goes_away_takes_no_trial_with_it(trials, drawn, undisturbed, tmp_path, cluster):
     folder, noted = SweepFolder(tmp_path / "sweep"), Noted(diary=tmp_path / "diary")
-    node = two_nodes.list_all_nodes()[1]
+    node = cluster.list_all_nodes()[1]
 
     def kill_node():
-        two_nodes.remove_node(node, allow_graceful=False)
+        cluster.remove_node(node, allow_graceful=False)
 
     killer = Killer(trials[1], kill_node)
-    ending = tuner.run(trials, folder, drawn.place, address=two_nodes.address, monitors=[killer], execute=noted)
+    ending = tuner.run(trials, folder, drawn.place, address=cluster.address, monitors=[killer], execute=noted)
     assert (ending, killer.done) == (Ending(finished=4), True)
     assert sum(noted.attempts(trial) for trial in trials) == len(trials) + 1
     assert predictions(folder, trials) == undisturbed
