@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import psutil
 import pyarrow.parquet as pq
 import pytest
+import ray
 
 from dermtune import tuner
 from dermtune.ending import Ending
@@ -21,6 +23,7 @@ from dermtune.monitors import Monitor
 from dermtune.tuner.events import CRASHES
 from tests.clusters import two_nodes
 from tests.monitors import Heard
+from tests.tiny_sweep import wait_until
 
 EPOCHS = 6
 MEMORY = Path("/sys/fs/cgroup/memory")
@@ -94,10 +97,17 @@ class Killer(Monitor):
     started = noticed = finished = failed = lambda self, *_: None
 
 
+def wait_to_be_killed(noted, trial, epoch):
+    """The second trial's first attempt trains no further than its second epoch."""
+    if (trial.seed, epoch, noted.attempts(trial)) == (1, 2, 1):
+        time.sleep(600)
+
+
 def test_kill_9_of_a_worker_costs_at_most_an_epoch_and_no_other_trial_anything(
     trials, drawn, undisturbed, tmp_path
 ):
-    folder, noted = SweepFolder(tmp_path / "sweep"), Noted(diary=tmp_path / "diary")
+    folder = SweepFolder(tmp_path / "sweep")
+    noted = Noted(diary=tmp_path / "diary", mishap=wait_to_be_killed)
 
     def kill_worker():
         [pid] = {pid for _, seed, _, pid in noted.notes("began") if seed == trials[1].seed}
@@ -118,17 +128,29 @@ def cluster():
         yield cluster
 
 
+def stay(node, noted, trial, epoch):
+    """A trial on that node trains no further than its second epoch."""
+    if epoch == 2 and ray.get_runtime_context().get_node_id() == node:
+        noted.add("stays", trial, epoch)
+        time.sleep(600)
+
+
 def test_a_node_that_goes_away_takes_no_trial_with_it(trials, drawn, undisturbed, tmp_path, cluster):
-    folder, noted = SweepFolder(tmp_path / "sweep"), Noted(diary=tmp_path / "diary")
     node = cluster.list_all_nodes()[1]
+    folder = SweepFolder(tmp_path / "sweep")
+    noted = Noted(diary=tmp_path / "diary", mishap=partial(stay, node.node_id))
 
     def kill_node():
+        wait_until(lambda: noted.notes("stays"), "a trial on the node", 400)
         cluster.remove_node(node, allow_graceful=False)
 
-    killer = Killer(trials[1], kill_node)
-    ending = tuner.run(trials, folder, drawn.place, address=cluster.address, monitors=[killer], execute=noted)
-    assert (ending, killer.done) == (Ending(finished=4), True)
-    assert sum(noted.attempts(trial) for trial in trials) == len(trials) + 1
+    with ThreadPoolExecutor(1) as aside:
+        killed = aside.submit(kill_node)
+        ending = tuner.run(trials, folder, drawn.place, address=cluster.address, execute=noted)
+        killed.result()
+    assert ending == Ending(finished=4)
+    [hit] = [seed for _, seed, *_ in noted.notes("stays")]
+    assert [noted.attempts(trial) for trial in trials] == [1 + (trial.seed == hit) for trial in trials]
     assert predictions(folder, trials) == undisturbed
 
 
