@@ -48,7 +48,9 @@ def run(task: Task, signals: Signals, console: Console) -> Ending:
                 if task.asked.log_model:
                     log_model(judged, task.plan, task.folder, exporter, console)
         finally:
-            if not signals.hurried:  # the next start sends what is left
+            if signals.hurried:
+                exporter.abandon()
+            else:
                 exporter.close(interrupted=interrupted)
     return ending
 

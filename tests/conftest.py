@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,6 +54,17 @@ class Drawn:
     place: "Place"
     data: "Dataset"
     fingerprint: str
+
+
+@pytest.fixture
+def no_signal_ignored():
+    """Every signal as it is by default: under `nohup` or `&` some are ignored, by all that a test starts too."""
+    ignored = {n: signal.SIG_IGN for n in (signal.SIGHUP, signal.SIGINT) if signal.getsignal(n) is signal.SIG_IGN}
+    for number in ignored:
+        signal.signal(number, signal.SIG_DFL)
+    yield
+    for number, handler in ignored.items():
+        signal.signal(number, handler)
 
 
 # What imports torch or reads images is imported where it is used: the tests of `analysis` run without.

@@ -6,6 +6,8 @@ import pytest
 
 from dermtune.signals import STOPPING, Signals, Stopped
 
+pytestmark = pytest.mark.usefixtures("no_signal_ignored")
+
 
 @pytest.mark.parametrize("number", STOPPING)
 def test_the_first_signal_leaves_the_block_and_is_known_by_name_and_code(number):

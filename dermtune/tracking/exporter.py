@@ -136,6 +136,11 @@ class Exporter:
             )
         return complete
 
+    def abandon(self) -> None:
+        """Send no more and say no more: the next exporter of the folder sends what is left."""
+        self._given_up.set()
+        self._closing.set()
+
     def finish(self, status: Status, seconds: float | None = None) -> bool:
         """Whether all is in MLflow, the sweep's run with this status, so many seconds later at most.
 
@@ -221,7 +226,7 @@ class Exporter:
         except Exception as error:  # noqa: BLE001 nothing that MLflow raises may reach the training
             self.n_errors += 1
             self.why = without_secrets(_reason(error), self._uri)
-            if self.n_errors == 1 and self._ending is None:
+            if self.n_errors == 1 and self._ending is None and not self._given_up.is_set():
                 where = shown(self._uri)
                 _log.warning("MLflow at %s: %s; training goes on, this is sent later", where, self.why)
             return False

@@ -15,6 +15,8 @@ import pytest
 
 from tests.tiny_sweep import RECIPE, TinySweep, wait_until
 
+pytestmark = pytest.mark.usefixtures("no_signal_ignored")
+
 GOES_ON = "the same command goes on from here"
 STOPS_WITHIN = 5.0
 """Seconds on a machine that does nothing else; here others may run, see `slack`."""
