@@ -1,73 +1,15 @@
-"""From a question to its trials: Sweep, Arm, Trial, and `plan()`, which multiplies them out."""
+"""From a question to its trials: Arm, Trial, and `plan()`, which multiplies a Sweep out."""
 
 import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from dermtune.config import LEVER_NAMES, Config, ConfigError, Scalar, UserError, canonical_json
+from dermtune.config import Config, ConfigError, Scalar, canonical_json
+from dermtune.questions import BASELINE, PlanError, Search, Sweep
 
-BASELINE = "baseline"
-"""Name of the arm that all others are compared with."""
-
-
-class PlanError(UserError):
-    """A sweep that cannot be planned; the message says what must hold and what came."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sweep:
-    """A question: which levers at which values, against which baseline, with how many seeds."""
-
-    name: str
-    grid: Mapping[str, Sequence[Scalar]]
-    """Levers and their values; every combination is an arm."""
-    baseline: Mapping[str, Scalar] = field(default_factory=dict)
-    """The levers' values in the baseline arm; it must be a cell of the grid."""
-    seeds: Sequence[int] = tuple(range(5))
-    """Training seeds, shared by all arms."""
-    looks: Sequence[int] = ()
-    """Numbers of seeds at which results are looked at, ascending, the last the final one; empty: only once."""
-    primary_metric: str = "balanced_accuracy"
-    guard_metrics: Sequence[str] = ("top1",)
-    """Metrics that a kept arm must not worsen."""
-    margin: float = 0.006
-    """Smallest difference that matters, as a fraction."""
-
-    def __post_init__(self) -> None:
-        if not self.name.replace("_", "").isalnum():
-            raise PlanError(f"a sweep's name must be letters, digits and _, got {self.name!r}")
-        for lever, values in self.grid.items():
-            _check_grid_values(lever, values)
-        for lever, value in self.baseline.items():
-            if lever not in self.grid or value not in self.grid[lever]:
-                raise PlanError(
-                    f"the baseline must be a cell of the grid: `{lever}` = {value!r} is not in it "
-                    f"(the grid has {dict(self.grid)!r})"
-                )
-        missing = [lever for lever in self.grid if lever not in self.baseline]
-        if missing:
-            raise PlanError(f"the baseline must fix every lever of the grid, `{missing[0]}` is missing")
-        for seed in self.seeds:
-            if not isinstance(seed, int) or not 0 <= seed < 2**32:
-                raise PlanError(f"a seed must be a whole number from 0 to 2**32 - 1, got {seed!r}")
-        if not self.seeds or len(set(self.seeds)) != len(self.seeds):
-            raise PlanError(f"seeds must be distinct and at least one, got {list(self.seeds)}")
-        _check_looks(self.looks)
-        if isinstance(self.guard_metrics, str):
-            raise PlanError(f"`guard_metrics` must be a sequence of names, got {self.guard_metrics!r}")
-        if not self.margin >= 0:
-            raise PlanError(f"`margin` must be >= 0, got {self.margin!r}")
-
-    def first_seeds(self, n: int | None = None) -> tuple[int, ...]:
-        """The first `n` seeds; beyond the declared ones they go on from the largest."""
-        if n is None:
-            return tuple(self.seeds)
-        if n < 1:
-            raise PlanError(f"`--seeds` must be at least 1, got {n}")
-        further = itertools.count(max(self.seeds) + 1)
-        return tuple(itertools.islice(itertools.chain(self.seeds, further), n))
+__all__ = ["BASELINE", "Arm", "Plan", "PlanError", "Search", "Sweep", "Trial", "arm_name", "plan"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +18,7 @@ class Arm:
 
     name: str
     levers: Mapping[str, Scalar]
-    """The value of every lever of the grid in this arm."""
+    """The value that this arm gives to every lever that differs between arms."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,10 +94,12 @@ class Plan:
         taken for one that it is not.
         """
         levers = {arm["arm"]: arm["levers"] for arm in asked["arms"]}
+        baseline = levers.pop(asked["baseline"])
         sweep = Sweep(
             name=asked["sweep"],
             grid=asked["grid"],
-            baseline=levers[asked["baseline"]],
+            arms={} if asked["grid"] else levers,
+            baseline=baseline,
             seeds=tuple(asked["seeds"]),
             looks=tuple(asked.get("looks", ())),
             primary_metric=asked["primary_metric"],
@@ -207,6 +151,9 @@ def _listed(trials: Sequence[Trial], listed: Mapping[tuple[str, int], str]) -> t
 
 
 def _arms(sweep: Sweep) -> tuple[Arm, ...]:
+    if not sweep.grid:
+        named = [Arm(name=name, levers={**sweep.baseline, **levers}) for name, levers in sweep.arms.items()]
+        return (Arm(name=BASELINE, levers=dict(sweep.baseline)), *named)
     cells = [dict(zip(sweep.grid, values, strict=True)) for values in itertools.product(*sweep.grid.values())]
     arms = [Arm(name=arm_name(cell, sweep.baseline), levers=cell) for cell in cells]
     return tuple(sorted(arms, key=lambda arm: arm.name != BASELINE))
@@ -217,25 +164,6 @@ def _configured(config: Config, arm: Arm) -> Config:
         return config.with_levers(arm.levers)
     except ConfigError as error:
         raise ConfigError(f"{error} in arm {arm.name!r}") from None
-
-
-def _check_grid_values(lever: str, values: object) -> None:
-    if lever not in LEVER_NAMES:
-        raise PlanError(f"unknown lever {lever!r} in the grid; the levers are {', '.join(LEVER_NAMES)}")
-    if isinstance(values, str) or not isinstance(values, Sequence) or not values:
-        raise PlanError(f"the grid's `{lever}` must be a sequence of values, got {values!r}")
-    if len(set(values)) != len(values):
-        raise PlanError(f"the grid's `{lever}` must have distinct values, got {list(values)!r}")
-
-
-def _check_looks(looks: object) -> None:
-    if isinstance(looks, str) or not isinstance(looks, Sequence):
-        raise PlanError(f"`looks` must be a sequence of numbers of seeds, got {looks!r}")
-    for n_seeds in looks:
-        if not isinstance(n_seeds, int) or n_seeds < 2:
-            raise PlanError(f"a look must be at a whole number of seeds, 2 or more, got {n_seeds!r}")
-    if list(looks) != sorted(set(looks)):
-        raise PlanError(f"`looks` must be ascending and distinct, got {list(looks)}")
 
 
 def _short(value: Scalar) -> str:

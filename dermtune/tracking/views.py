@@ -268,7 +268,7 @@ def _texts(values: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _arms_table(plan: Plan) -> str:
-    levers = list(plan.sweep.grid)
+    levers = list(plan.arms[0].levers)
     lines = [["arm", *levers], ["---"] * (1 + len(levers))]
     lines += [[f"`{arm.name}`", *(str(arm.levers[lever]) for lever in levers)] for arm in plan.arms]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

@@ -41,10 +41,15 @@ def tree(driver):
 
 
 def connections(driver):
-    """Every internet socket of the driver and of all that it started, with the process's command."""
+    """Every internet socket of the driver and of all that it started, with the name of the process's program."""
     for process in tree(driver):
         for socket in process.net_connections("inet"):
-            yield " ".join(process.cmdline())[:80], socket
+            yield program(process), socket
+
+
+def program(process):
+    """The name of its file, wherever that lies; a worker of Ray's has its title here."""
+    return Path((process.cmdline() or [""])[0]).name
 
 
 def is_loopback(ip):
@@ -54,8 +59,7 @@ def is_loopback(ip):
 def test_everything_that_a_sweep_starts_listens_on_loopback_alone(under_way):
     _, driver = under_way
     listening = [(name, s.laddr) for name, s in connections(driver) if s.status == psutil.CONN_LISTEN]
-    assert any("gcs_server" in name for name, _ in listening)
-    assert any("raylet" in name for name, _ in listening)
+    assert {"gcs_server", "raylet"} <= {name for name, _ in listening}
     assert len(listening) >= 5
     assert [(name, address) for name, address in listening if not is_loopback(address.ip)] == []
     assert 8265 not in [address.port for _, address in listening], "Ray's dashboard"
@@ -69,7 +73,7 @@ def test_nothing_that_a_sweep_starts_talks_to_another_machine(under_way):
 
 def is_rays_own(process):
     """Whether it is one of the two from which all others of Ray come; a worker's title overwrites its environ."""
-    return Path((process.cmdline() or [""])[0]).name in ("gcs_server", "raylet")
+    return program(process) in ("gcs_server", "raylet")
 
 
 def test_usage_statistics_and_telemetry_are_off_in_what_ray_starts_from(under_way):
