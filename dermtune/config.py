@@ -5,8 +5,15 @@ from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any, Literal, get_args, get_origin
 
-Scalar = str | int | float | bool
-FocalForm = Literal["soft", "modulated"]
+from dermtune.levers import FocalForm as FocalForm
+from dermtune.levers import Levers as Levers
+from dermtune.levers import SamplerSchedule as SamplerSchedule
+from dermtune.levers import Scalar as Scalar
+from dermtune.levers import Tuning as Tuning
+from dermtune.validation import ConfigError as ConfigError
+from dermtune.validation import UserError as UserError
+from dermtune.validation import require, require_choice, require_types
+
 Fit = Literal["squash", "pad"]
 Interpolation = Literal["bilinear", "bicubic"]
 Pooling = Literal["mean", "map"]
@@ -16,38 +23,6 @@ Schedule = Literal["cosine", "linear", "constant_with_warmup"]
 
 NO_IDENTITY: Mapping[str, bool] = {"identity": False}
 """Marks a field that says what is accepted and cannot change a trial's result."""
-
-
-class UserError(ValueError):
-    """What the user can set right: the message says what must hold, what came, and where."""
-
-
-class ConfigError(UserError):
-    """A value that cannot be trained with; the message says what must hold and what came."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Levers:
-    """What a team changes in the hope of a gain; the defaults are plain cross-entropy on the data as they come."""
-
-    focal_gamma: float = 0.0
-    """Exponent of the focal factor (1 - p)^gamma; 0 is cross-entropy."""
-    focal_form: FocalForm = "soft"
-    """How the focal factor meets smoothed targets; see `dermtune.losses`."""
-    label_smoothing: float = 0.0
-    """Share of the target spread evenly over all classes."""
-    sampler_power: float = 0.0
-    """q in P(image) ~ n_class^-q: 0 natural, 0.5 square root, 1 class-balanced."""
-    logit_adjustment: float = 0.0
-    """tau in CE(z + tau log prior, y); 1 is balanced softmax."""
-
-    def __post_init__(self) -> None:
-        _require_types(self)
-        _require(self.focal_gamma >= 0, "focal_gamma", "be >= 0", self.focal_gamma)
-        _require_choice("focal_form", FocalForm, self.focal_form)
-        _require(0 <= self.label_smoothing < 1, "label_smoothing", "lie in [0, 1)", self.label_smoothing)
-        _require(0 <= self.sampler_power <= 1, "sampler_power", "lie in [0, 1]", self.sampler_power)
-        _require(self.logit_adjustment >= 0, "logit_adjustment", "be >= 0", self.logit_adjustment)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,10 +39,10 @@ class SyntheticConfig:
     """Seed of the drawing; the same seed draws the same set."""
 
     def __post_init__(self) -> None:
-        _require_types(self)
-        _require(self.n_train >= 200, "n_train", "be at least 200", self.n_train)
-        _require(self.n_test >= 100, "n_test", "be at least 100", self.n_test)
-        _require(self.image_size >= 16, "image_size", "be at least 16", self.image_size)
+        require_types(self)
+        require(self.n_train >= 200, "n_train", "be at least 200", self.n_train)
+        require(self.n_test >= 100, "n_test", "be at least 100", self.n_test)
+        require(self.image_size >= 16, "image_size", "be at least 16", self.image_size)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,13 +79,13 @@ class DataConfig:
     """The same of the val images, and of the test images."""
 
     def __post_init__(self) -> None:
-        _require_types(self)
-        _require_choice("fit", Fit, self.fit)
-        _require_choice("interpolation", Interpolation, self.interpolation)
-        _require(self.image_size >= 8, "image_size", "be at least 8", self.image_size)
-        _require(0 < self.val_fraction < 1, "val_fraction", "lie in (0, 1)", self.val_fraction)
+        require_types(self)
+        require_choice("fit", Fit, self.fit)
+        require_choice("interpolation", Interpolation, self.interpolation)
+        require(self.image_size >= 8, "image_size", "be at least 8", self.image_size)
+        require(0 < self.val_fraction < 1, "val_fraction", "lie in (0, 1)", self.val_fraction)
         for name in ("max_unreadable_train", "max_unreadable_eval"):
-            _require(0 <= getattr(self, name) < 1, name, "lie in [0, 1)", getattr(self, name))
+            require(0 <= getattr(self, name) < 1, name, "lie in [0, 1)", getattr(self, name))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,15 +106,15 @@ class ModelConfig:
     pixel_std: tuple[float, float, float] = (0.5, 0.5, 0.5)
 
     def __post_init__(self) -> None:
-        _require_choice("pooling", Pooling, self.pooling)
+        require_choice("pooling", Pooling, self.pooling)
         if (self.architecture is None) == (self.checkpoint is None):
             raise ConfigError(
                 "a model must have either `architecture` or `checkpoint`, "
                 f"got architecture={self.architecture!r} and checkpoint={self.checkpoint!r}"
             )
         for name in ("pixel_mean", "pixel_std"):
-            _require(len(getattr(self, name)) == 3, name, "have three values (R, G, B)", getattr(self, name))
-        _require(min(self.pixel_std) > 0, "pixel_std", "be > 0", self.pixel_std)
+            require(len(getattr(self, name)) == 3, name, "have three values (R, G, B)", getattr(self, name))
+        require(min(self.pixel_std) > 0, "pixel_std", "be > 0", self.pixel_std)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,6 +128,8 @@ class TrainingConfig:
     """Forward passes an optimiser step."""
     learning_rate: float = 1e-3
     """Peak of the schedule, AdamW."""
+    learning_rate_factor: float = 1.0
+    """Multiplies that peak: a question that runs on many recipes asks for half or twice what each of them has."""
     weight_decay: float = 0.05
     warmup_fraction: float = 0.1
     """Share of all steps over which the learning rate rises linearly."""
@@ -169,14 +146,20 @@ class TrainingConfig:
     gradient_checkpointing: bool = False
 
     def __post_init__(self) -> None:
-        _require_types(self)
+        require_types(self)
         for name in ("epochs", "batch_size", "accumulation", "eval_batch_size"):
-            _require(getattr(self, name) >= 1, name, "be >= 1", getattr(self, name))
-        _require(self.learning_rate > 0, "learning_rate", "be > 0", self.learning_rate)
-        _require(self.weight_decay >= 0, "weight_decay", "be >= 0", self.weight_decay)
-        _require(0 <= self.warmup_fraction < 1, "warmup_fraction", "lie in [0, 1)", self.warmup_fraction)
-        _require_choice("schedule", Schedule, self.schedule)
-        _require_choice("precision", Precision, self.precision)
+            require(getattr(self, name) >= 1, name, "be >= 1", getattr(self, name))
+        for name in ("learning_rate", "learning_rate_factor"):
+            require(getattr(self, name) > 0, name, "be > 0", getattr(self, name))
+        require(self.weight_decay >= 0, "weight_decay", "be >= 0", self.weight_decay)
+        require(0 <= self.warmup_fraction < 1, "warmup_fraction", "lie in [0, 1)", self.warmup_fraction)
+        require_choice("schedule", Schedule, self.schedule)
+        require_choice("precision", Precision, self.precision)
+
+    @property
+    def peak_learning_rate(self) -> float:
+        """What the schedule rises to."""
+        return self.learning_rate * self.learning_rate_factor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,7 +172,7 @@ class Config:
     levers: Levers = field(default_factory=Levers)
 
     def __post_init__(self) -> None:
-        _require_types(self)
+        require_types(self)
 
     def with_levers(self, values: Mapping[str, Scalar]) -> "Config":
         """This config with the named levers set; a lever is any field of `Levers` or `TrainingConfig`.
@@ -266,33 +249,3 @@ def _departures(record: Any) -> dict[str, Any]:
         if value != default and f.metadata.get("identity", True):
             changed[f.name] = _departures(value) if is_dataclass(value) else value
     return changed
-
-
-def _require(holds: bool, name: str, must: str, got: object) -> None:
-    if not holds:
-        raise ConfigError(f"`{name}` must {must}, got {got!r}")
-
-
-def _require_choice(name: str, choices: Any, got: object) -> None:
-    _require(got in get_args(choices), name, f"be one of {', '.join(map(repr, get_args(choices)))}", got)
-
-
-def _require_types(record: Any) -> None:
-    """Numbers, texts and records where they belong, and whole numbers where a field is an int.
-
-    Floats are stored as floats.
-    """
-    for f in fields(record):
-        got = getattr(record, f.name)
-        if f.type is float:
-            real = isinstance(got, int | float) and not isinstance(got, bool)
-            _require(real and abs(got) < float("inf"), f.name, "be a finite number", got)
-            object.__setattr__(record, f.name, float(got))
-        elif f.type is int:
-            _require(isinstance(got, int) and not isinstance(got, bool), f.name, "be a whole number", got)
-        elif f.type is bool:
-            _require(isinstance(got, bool), f.name, "be True or False", got)
-        elif f.type is str:
-            _require(isinstance(got, str), f.name, "be a text", got)
-        elif isinstance(f.type, type) and is_dataclass(f.type):
-            _require(isinstance(got, f.type), f.name, f"be a {f.type.__name__}", got)

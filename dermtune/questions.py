@@ -1,9 +1,9 @@
-"""What is asked: a `Sweep` of arms that are named, or a `Search` of ranges that ends in one."""
+"""What is asked: a `Sweep` of arms, all cells of a grid or named one by one."""
 
 import itertools
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from dermtune.config import LEVER_NAMES, Scalar, UserError
 
@@ -66,66 +66,6 @@ class Sweep:
         return tuple(itertools.islice(itertools.chain(self.seeds, further), n))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Search:
-    """A question with ranges: which values of these levers are worth a sweep of their own?
-
-    Optuna searches the ranges, one trial a point, judged on `val` alone. The best points become the arms of the
-    sweep that `confirmation` gives, with seeds that the search has not seen, judged on `test` alone.
-    """
-
-    name: str
-    space: Mapping[str, Any]
-    """By lever, the range to search: an `optuna.distributions.BaseDistribution`."""
-    baseline: Mapping[str, Scalar]
-    """The value of every lever of the space in the baseline arm, which the search tries first."""
-    n_trials: int = 40
-    """Points that are tried, those that are pruned among them."""
-    objectives: Sequence[str] = ("balanced_accuracy",)
-    """Metrics on val to raise; of two, the best compromises are searched, and the first picks among them."""
-    search_seed: int = 1000
-    """Seed of the search, and training seed of each of its trials."""
-    top: int = 3
-    """How many of the best points are confirmed."""
-    seeds: Sequence[int] = tuple(range(5))
-    """Training seeds of the confirmation; `search_seed` is none of them."""
-    looks: Sequence[int] = ()
-    """As a sweep's, of the confirmation."""
-    guard_metrics: Sequence[str] = ("top1",)
-    margin: float = 0.006
-    """Smallest difference that matters, as a fraction."""
-
-    def __post_init__(self) -> None:
-        _check_space(self.space, self.baseline)
-        if isinstance(self.objectives, str) or not 1 <= len(self.objectives) <= 2:
-            raise PlanError(f"`objectives` must be one or two metrics, got {self.objectives!r}")
-        for name, least in (("n_trials", 2), ("top", 1)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
-                raise PlanError(f"`{name}` must be a whole number of at least {least}, got {value!r}")
-        if self.top >= self.n_trials:
-            raise PlanError(f"`top` must be less than `n_trials`, got {self.top} of {self.n_trials}")
-        if self.search_seed in self.seeds:
-            raise PlanError(
-                f"the confirmation must have fresh seeds, `search_seed` {self.search_seed} is among "
-                f"{list(self.seeds)}"
-            )
-        self.confirmation({})  # what a sweep refuses is refused before anything is searched
-
-    def confirmation(self, picked: Mapping[str, Mapping[str, Scalar]]) -> Sweep:
-        """The sweep that judges the picked points, by name, against the baseline on `test`."""
-        return Sweep(
-            name=self.name,
-            arms=picked,
-            baseline=self.baseline,
-            seeds=self.seeds,
-            looks=self.looks,
-            primary_metric=self.objectives[0],
-            guard_metrics=self.guard_metrics,
-            margin=self.margin,
-        )
-
-
 def _check_grid(grid: Mapping[str, Sequence[Scalar]], baseline: Mapping[str, Scalar]) -> None:
     for lever, values in grid.items():
         _check_grid_values(lever, values)
@@ -146,10 +86,10 @@ def _check_arms(arms: Mapping[str, Mapping[str, Scalar]], baseline: Mapping[str,
         raise PlanError(f"unknown lever {unknown[0]!r} in the baseline; the levers are {', '.join(LEVER_NAMES)}")
     seen: dict[str, Mapping[str, Scalar]] = {BASELINE: baseline}
     for name, levers in arms.items():
-        if name == BASELINE or not name.replace("_", "").replace("-", "").isalnum():
+        if name == BASELINE or not re.fullmatch(r"[\w=+.-]+", name):
             raise PlanError(
-                f"an arm's name must be letters, digits, _ and -, and not {BASELINE!r}, which is there already, "
-                f"got {name!r}"
+                f"an arm's name must be letters, digits and _ - = + ., and not {BASELINE!r}, which is there "
+                f"already, got {name!r}"
             )
         if unknown := [lever for lever in levers if lever not in LEVER_NAMES]:
             raise PlanError(
@@ -172,22 +112,6 @@ def _check_grid_values(lever: str, values: object) -> None:
         raise PlanError(f"the grid's `{lever}` must be a sequence of values, got {values!r}")
     if len(set(values)) != len(values):
         raise PlanError(f"the grid's `{lever}` must have distinct values, got {list(values)!r}")
-
-
-def _check_space(space: Mapping[str, Any], baseline: Mapping[str, Scalar]) -> None:
-    """Ranges of known levers, and a baseline that says where each of them starts from."""
-    if not space:
-        raise PlanError("a search must have at least one lever in its `space`, got none")
-    for lever, spread in space.items():
-        if lever not in LEVER_NAMES:
-            raise PlanError(f"unknown lever {lever!r} in the space; the levers are {', '.join(LEVER_NAMES)}")
-        if type(spread).__module__ != "optuna.distributions":
-            raise PlanError(f"the space's `{lever}` must be one of optuna.distributions, got {spread!r}")
-    if set(baseline) != set(space):
-        raise PlanError(
-            f"the baseline must fix the levers of the space and no others, {', '.join(space)}, "
-            f"got {', '.join(baseline) or 'none'}"
-        )
 
 
 def _check_looks(looks: object) -> None:

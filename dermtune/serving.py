@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from transformers import AutoModelForImageClassification, PreTrainedModel
 
 from dermtune.config import Config, DataConfig
+from dermtune.cosine import compare_directions
 from dermtune.data.decoding import Pixels, decode
 from dermtune.durable import write_json
 from dermtune.model import SiglipMapClassifier
@@ -61,6 +62,7 @@ def save_classifier(model: PreTrainedModel, config: Config, classes: tuple[str, 
         "pixel_mean": config.model.pixel_mean,
         "pixel_std": config.model.pixel_std,
         "pooling": config.model.pooling,
+        "compares_directions": config.levers.ldam > 0,
     }
     write_json(folder / PREPROCESSING, about)
 
@@ -71,8 +73,11 @@ def load_classifier(folder: Path) -> Classifier:
     if about["format"] != FORMAT:
         raise ValueError(f"{folder / PREPROCESSING} must be of format {FORMAT}, got {about['format']!r}")
     kind: Any = SiglipMapClassifier if about["pooling"] == "map" else AutoModelForImageClassification
+    model = kind.from_pretrained(folder, use_safetensors=True, trust_remote_code=False)
+    if about.get("compares_directions", False):
+        compare_directions(model)
     return Classifier(
-        model=kind.from_pretrained(folder, use_safetensors=True, trust_remote_code=False).eval(),
+        model=model.eval(),
         classes=tuple(about["classes"]),
         data=DataConfig(**{name: about[name] for name in ("image_size", "fit", "interpolation")}),
         pixels=PixelPipeline(

@@ -1,14 +1,24 @@
 """The losses against torch, against their definitions, and at their limits."""
 
 import itertools
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from scipy.optimize import minimize_scalar
+from sklearn.utils.class_weight import compute_class_weight
 from torch.nn import functional
 
 from dermtune.config import Levers
-from dermtune.losses import ClassificationLoss, loss_for, smoothed_targets
+from dermtune.losses import (
+    ClassificationLoss,
+    MixedLabels,
+    class_weights,
+    ldam_margins,
+    loss_for,
+    smoothed_targets,
+)
 
 K = 7
 
@@ -108,3 +118,82 @@ def test_gradients_agree_with_finite_differences():
     with torch.no_grad():
         slope = (loss(logits + step, labels).sum() - loss(logits - step, labels).sum()) / 2e-2
     assert float(gradient[1, 3]) == pytest.approx(float(slope), abs=1e-3)
+
+
+# Class weights, margins, mixed labels.
+
+COUNTS = np.array([3000, 700, 550, 300, 250, 80, 75])
+
+
+def weights_of(**levers) -> torch.Tensor:
+    return class_weights(Levers(**levers), torch.from_numpy(COUNTS))
+
+
+@pytest.mark.parametrize("b", [0.9, 0.999, 0.9999])
+def test_effective_number_weights_are_one_over_the_sum_of_the_powers_of_b_with_mean_one(b):
+    # (1 - b^n) / (1 - b) = 1 + b + ... + b^(n-1), summed here term by term.
+    expected = np.array([1 / (b ** np.arange(n)).sum() for n in COUNTS])
+    np.testing.assert_allclose(weights_of(effective_number=b), expected / expected.mean(), rtol=1e-5)
+
+
+def test_prior_weights_at_one_are_scikit_learns_balanced_ones_and_near_them_is_the_effective_number():
+    labels = np.repeat(np.arange(K), COUNTS)
+    balanced = compute_class_weight("balanced", classes=np.arange(K), y=labels)
+    np.testing.assert_allclose(weights_of(prior_weight=1.0), balanced / balanced.mean(), rtol=1e-5)
+    np.testing.assert_allclose(weights_of(effective_number=1 - 1e-9), weights_of(prior_weight=1.0), rtol=1e-4)
+    np.testing.assert_allclose(weights_of(effective_number=1e-9), 1, rtol=1e-6)
+
+
+def test_weights_are_torchs_without_smoothing_and_with_it_are_the_images_and_not_the_classes(batch):
+    logits, labels = batch
+    weights = weights_of(prior_weight=0.5)
+
+    def both(eps: float) -> tuple[torch.Tensor, torch.Tensor]:
+        ours = replace(make_loss(label_smoothing=eps), weights=weights)(logits, labels)
+        return ours, functional.cross_entropy(logits, labels, weight=weights, label_smoothing=eps, reduction="none")
+
+    torch.testing.assert_close(*both(0.0))
+    ours, torchs = both(0.1)
+    plain = functional.cross_entropy(logits, labels, label_smoothing=0.1, reduction="none")
+    torch.testing.assert_close(ours, weights[labels] * plain)
+    assert (ours - torchs).abs().max() > 0.1
+
+
+def test_the_focal_factor_of_a_weighted_loss_is_that_of_the_probability(batch):
+    logits, labels = batch
+    weights = weights_of(prior_weight=1.0)
+    focal = replace(make_loss(focal_gamma=2), weights=weights)(logits, labels)
+    torch.testing.assert_close(focal, weights[labels] * make_loss(focal_gamma=2)(logits, labels))
+
+
+def test_ldam_is_the_reference_formula_and_gives_the_rarest_class_the_largest_margin(batch):
+    _, labels = batch
+    cosines = 2 * torch.rand(64, K, generator=torch.Generator().manual_seed(2)) - 1
+    m = 0.5 / COUNTS**0.25 * COUNTS.min() ** 0.25
+    assert m.max() == m[-1] == 0.5
+    shifted = cosines.clone()
+    for i, y in enumerate(labels):
+        shifted[i, y] -= m[y]
+    ours = replace(make_loss(), margins=ldam_margins(COUNTS, 0.5))(30 * cosines, labels)
+    torch.testing.assert_close(ours, functional.cross_entropy(30 * shifted, labels, reduction="none"))
+
+
+@pytest.mark.parametrize("eps", [0.0, 0.1])
+def test_a_mixed_image_has_torchs_cross_entropy_with_the_mixed_target(batch, eps):
+    logits, labels = batch
+    partners = labels.roll(1)
+    target = 0.3 * functional.one_hot(labels, K) + 0.7 * functional.one_hot(partners, K)
+    ours = make_loss(label_smoothing=eps)(logits, MixedLabels(own=labels, partners=partners, share=0.3))
+    torch.testing.assert_close(
+        ours, functional.cross_entropy(logits, target, label_smoothing=eps, reduction="none")
+    )
+
+
+def test_the_soft_focal_loss_of_a_mixed_image_is_its_definition_on_the_mixed_target(batch):
+    logits, labels = batch
+    partners, p = labels.roll(1), logits.softmax(-1)
+    target = 0.3 * smoothed_targets(labels, K, 0.1) + 0.7 * smoothed_targets(partners, K, 0.1)
+    ours = make_loss(focal_gamma=2, label_smoothing=0.1)(
+        logits, MixedLabels(own=labels, partners=partners, share=0.3)
+    )
+    torch.testing.assert_close(ours, -(target * (1 - p) ** 2 * p.log()).sum(-1))

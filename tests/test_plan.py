@@ -3,10 +3,9 @@
 from dataclasses import replace
 
 import pytest
-from optuna.distributions import FloatDistribution
 
 from dermtune.config import Config, ConfigError, DataConfig, Levers, ModelConfig, TrainingConfig
-from dermtune.plan import BASELINE, Plan, PlanError, Search, Sweep, plan
+from dermtune.plan import BASELINE, Plan, PlanError, Sweep, plan
 
 CONFIG = Config(
     data=DataConfig(), model=ModelConfig(architecture="resnet", settings={"depths": [1]}), training=TrainingConfig()
@@ -168,7 +167,8 @@ def test_the_same_configuration_is_the_same_trial_in_a_grid_and_by_name():
 
 def test_named_arms_come_back_from_what_the_sweep_wrote():
     asked = planned(NAMED)
-    assert Plan.from_dict(asked.to_dict()) == asked
+    read = Plan.from_dict(asked.to_dict())
+    assert (read.arms, read.trials, read.to_dict()) == (asked.arms, asked.trials, asked.to_dict())
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_named_arms_come_back_from_what_the_sweep_wrote():
     [
         ({"grid": {"focal_gamma": (0.0,)}}, "either a `grid` or `arms`, got both"),
         ({"arms": {"baseline": {"focal_gamma": 1.0}}}, "an arm's name must be .* and not 'baseline'"),
-        ({"arms": {"a b": {"focal_gamma": 1.0}}}, "an arm's name must be letters, digits, _ and -"),
+        ({"arms": {"a b": {"focal_gamma": 1.0}}}, "an arm's name must be letters, digits and _ - = "),
         ({"arms": {"x": {"focal": 1.0}}}, "unknown lever 'focal' in arm 'x'"),
         ({"arms": {"x": {"sampler_power": 1.0}}}, "`sampler_power` of 'x' is missing"),
         ({"arms": {"x": {"focal_gamma": 0}}}, "arms must differ, 'x' is the same as 'baseline'"),
@@ -187,35 +187,3 @@ def test_named_arms_come_back_from_what_the_sweep_wrote():
 def test_named_arms_that_cannot_be_told_apart_or_trained_are_refused(changes, message):
     with pytest.raises(PlanError, match=message):
         replace(NAMED, **changes)
-
-
-SEARCH = Search(
-    name="ranges",
-    space={"focal_gamma": FloatDistribution(0, 5), "label_smoothing": FloatDistribution(0, 0.2)},
-    baseline={"focal_gamma": 0.0, "label_smoothing": 0.0},
-)
-
-
-def test_what_a_search_picked_is_confirmed_with_seeds_that_it_has_not_seen():
-    sweep = SEARCH.confirmation({"pick-1": {"focal_gamma": 1.5, "label_smoothing": 0.1}})
-    assert SEARCH.search_seed not in sweep.seeds
-    assert [arm.name for arm in planned(sweep).arms] == ["baseline", "pick-1"]
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"space": {}}, "at least one lever in its `space`"),
-        ({"space": {"focal": FloatDistribution(0, 5)}}, "unknown lever 'focal' in the space"),
-        ({"space": {"focal_gamma": (0, 5)}}, r"must be one of optuna.distributions, got \(0, 5\)"),
-        ({"baseline": {"focal_gamma": 0.0}}, "the baseline must fix the levers of the space and no others"),
-        ({"objectives": "balanced_accuracy"}, "one or two metrics, got 'balanced_accuracy'"),
-        ({"n_trials": 1}, "`n_trials` must be a whole number of at least 2"),
-        ({"top": 40}, "`top` must be less than `n_trials`, got 40 of 40"),
-        ({"search_seed": 3}, r"fresh seeds, `search_seed` 3 is among \[0, 1, 2, 3, 4\]"),
-        ({"margin": -1.0}, "`margin` must be >= 0"),
-    ],
-)
-def test_a_search_that_cannot_be_run_or_confirmed_is_refused(changes, message):
-    with pytest.raises(PlanError, match=message):
-        replace(SEARCH, **changes)

@@ -46,6 +46,23 @@ def test_the_prior_that_training_sees_flattens_with_the_power():
     np.testing.assert_allclose(training_prior(COUNTS, 0.5), root / root.sum(), rtol=1e-6)
 
 
+@pytest.mark.parametrize("progress", [0.25, 0.5, 1.0])
+def test_on_its_way_to_balance_a_class_is_drawn_by_the_mixture_of_both_shares(progress):
+    # Kang et al. 2020, equation 3: (1 - t/T) p_instance + t/T p_class.
+    shares = (1 - progress) * COUNTS / COUNTS.sum() + progress / 3
+    np.testing.assert_allclose(training_prior(COUNTS, 1.0, progress), shares, rtol=1e-6)
+    sampler = PowerSampler(LABELS, 1.0, 0, lambda epoch: progress)
+    drawn = []
+    for number in range(20):
+        sampler.set_epoch(number)
+        drawn += sampler
+    assert chisquare(np.bincount(LABELS[drawn]), shares * len(drawn)).pvalue > 1e-3
+
+
+def test_where_the_way_to_balance_begins_each_image_is_shown_once():
+    assert sorted(PowerSampler(LABELS, 1.0, 0, lambda epoch: 0.0)) == list(range(len(LABELS)))
+
+
 def test_neighbouring_steps_draw_unrelated_numbers():
     first = [step_generator(seed, step).initial_seed() for seed in range(20) for step in range(20)]
     assert len(set(first)) == 400

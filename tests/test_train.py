@@ -72,10 +72,22 @@ def test_a_trial_gives_the_same_bits_in_a_fresh_process(fit, make_trial, drawn, 
     assert bits(pickle.loads((tmp_path / "outcome").read_bytes())) == bits(fit(make_trial("resnet")))
 
 
+CHANGING = {
+    "ema": 0.9,
+    "mixup": 0.2,
+    "sampler_power": 1.0,
+    "sampler_schedule": "progressive",
+    "prior_weight": 0.5,
+    "drw": 0.5,
+}
+"""Levers whose state or course a resumed trial must find again."""
+
+
+@pytest.mark.parametrize("levers", [{}, CHANGING], ids=["baseline", "levers that change by step or epoch"])
 def test_a_trial_killed_in_its_second_epoch_goes_on_from_the_first_and_ends_with_the_same_bits(
-    fit, make_trial, drawn, tmp_path
+    fit, make_trial, drawn, tmp_path, levers
 ):
-    trial = make_trial("resnet", epochs=3, vflip=True)
+    trial = make_trial("resnet", levers=levers, epochs=3, vflip=True)
     assert fit_elsewhere(trial, drawn.place, tmp_path, fatal_step=STEPS + 3) == -9
     epochs: list[int] = []
     resumed = fit(trial, tmp_path, on_epoch=lambda history: epochs.append(len(history)))
@@ -85,8 +97,9 @@ def test_a_trial_killed_in_its_second_epoch_goes_on_from_the_first_and_ends_with
     assert untimed(resumed.history) == untimed(undisturbed.history)
 
 
-def test_a_trial_whose_epochs_are_all_done_only_predicts(fit, make_trial, tmp_path):
-    trial = make_trial()
+@pytest.mark.parametrize("levers", [{}, {"tuning": "lora"}, {"ldam": 0.5}, {"ema": 0.9}], ids=str)
+def test_a_trial_whose_epochs_are_all_done_only_predicts(fit, make_trial, tmp_path, levers):
+    trial = make_trial(levers=levers)
     first = fit(trial, tmp_path)
     epochs: list[int] = []
     again = fit(trial, tmp_path, on_epoch=lambda history: epochs.append(len(history)))
@@ -157,6 +170,7 @@ def test_arms_with_one_seed_share_initial_weights_order_and_mirroring(watch, mak
     baseline = watch(make_trial())
     assert watch(make_trial(levers={"focal_gamma": 2.0})) == baseline
     assert watch(make_trial(levers={"label_smoothing": 0.1, "logit_adjustment": 1.0})) == baseline
+    assert watch(make_trial(levers={"mixup": 1.0, "ema": 0.9, "prior_weight": 1.0})) == baseline
 
 
 def test_arms_with_one_sampler_power_share_the_order_and_a_further_power_keeps_weights_and_mirroring(
@@ -220,7 +234,8 @@ def test_a_loss_that_turns_infinite_in_a_later_epoch_is_told_with_that_epoch(fit
             self.steps += logits.requires_grad
             return logits.sum(-1) * (float("inf") if self.steps > STEPS else 1.0)
 
-    monkeypatch.setattr("dermtune.train.loss_for", lambda levers, prior: Bursting())
+    bursting = Bursting()
+    monkeypatch.setattr("dermtune.curriculum.loss_for", lambda levers, prior: bursting)
     with pytest.raises(Diverged, match=r"training loss is (nan|-?inf) in epoch 2"):
         fit(make_trial())
 

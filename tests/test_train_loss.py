@@ -11,6 +11,8 @@ from sklearn.metrics import balanced_accuracy_score, log_loss
 
 from dermtune.model import build_model
 from dermtune.sampling import PowerSampler
+from dermtune.serving import load_classifier
+from dermtune.train import train
 
 STEPS = 6
 """Optimiser steps an epoch: 167 images, 32 a step."""
@@ -20,14 +22,15 @@ STEPS = 6
 
 def defined_losses(logits: torch.Tensor, labels: torch.Tensor, prior: torch.Tensor, levers) -> torch.Tensor:
     """Each image's loss, written down anew from the definition."""
+    weights = prior**-levers.prior_weight / (prior**-levers.prior_weight).mean()
     p = (logits + levers.logit_adjustment * prior.log()).softmax(-1)
     n_classes = p.shape[-1]
     targets = torch.full_like(p, levers.label_smoothing / n_classes)
     targets[torch.arange(len(labels)), labels] += 1 - levers.label_smoothing
     if levers.focal_form == "soft":
-        return (-targets * (1 - p) ** levers.focal_gamma * p.log()).sum(-1)
+        return weights[labels] * (-targets * (1 - p) ** levers.focal_gamma * p.log()).sum(-1)
     p_y = p[torch.arange(len(labels)), labels].detach()
-    return (1 - p_y) ** levers.focal_gamma * (-targets * p.log()).sum(-1)
+    return weights[labels] * (1 - p_y) ** levers.focal_gamma * (-targets * p.log()).sum(-1)
 
 
 def prior_of(labels: np.ndarray, n_classes: int, power: float) -> torch.Tensor:
@@ -86,6 +89,7 @@ def gradients(monkeypatch) -> list[torch.Tensor]:
         {"focal_gamma": 2.0, "label_smoothing": 0.1, "focal_form": "modulated"},
         {"logit_adjustment": 1.5},
         {"sampler_power": 0.5, "logit_adjustment": 1.0},
+        {"prior_weight": 0.5, "label_smoothing": 0.1, "focal_gamma": 2.0},
     ],
     ids=lambda levers: "+".join(levers) or "cross-entropy",
 )
@@ -130,6 +134,41 @@ def test_predictions_are_those_of_the_last_weights_on_the_images_and_on_their_mi
         assert np.abs(predictions.logits - predictions.logits_hflip).max() > 1e-3
         assert (predictions.sample_id == split.sample_id).all()
         assert (predictions.label == split.label).all()
+
+
+def test_with_a_running_mean_it_is_the_mean_of_the_weights_that_predicts_and_is_kept(make_trial, drawn, tmp_path):
+    trial = make_trial("resnet", levers={"ema": 0.9})
+    outcome = train(
+        trial, drawn.data, checkpoint=tmp_path, threads=1, on_epoch=lambda history: None, keep_at=tmp_path / "kept"
+    )
+    means = load_file(tmp_path / f"checkpoint-{2 * STEPS}" / "average.safetensors")
+    model = build_model(trial.config.model, drawn.data.classes)
+    model.load_state_dict({name.removeprefix("module."): v for name, v in means.items() if name != "n_averaged"})
+    model.eval()
+    images = drawn.data.test.images[np.arange(len(drawn.data.test))]
+    with torch.no_grad():
+        np.testing.assert_allclose(outcome.test.logits, model(pixel_values=normalised(images)).logits, atol=1e-5)
+    np.testing.assert_allclose(load_classifier(tmp_path / "kept").logits(images), outcome.test.logits, atol=1e-5)
+    last = load_file(tmp_path / f"checkpoint-{2 * STEPS}" / "model.safetensors")
+    assert not last["classifier.1.weight"].equal(means["module.classifier.1.weight"])
+
+
+@pytest.mark.parametrize(
+    "levers", [{"tuning": "lora", "lora_rank": 2}, {"ldam": 0.5}, {"tuning": "last_k"}], ids=str
+)
+def test_the_model_that_is_kept_is_a_plain_one_with_the_logits_that_were_judged(
+    make_trial, drawn, tmp_path, levers
+):
+    outcome = train(
+        make_trial(levers=levers),
+        drawn.data,
+        checkpoint=tmp_path,
+        threads=1,
+        on_epoch=lambda history: None,
+        keep_at=tmp_path / "kept",
+    )
+    images = drawn.data.test.images[np.arange(len(drawn.data.test))]
+    np.testing.assert_allclose(load_classifier(tmp_path / "kept").logits(images), outcome.test.logits, atol=1e-5)
 
 
 def test_the_history_has_a_row_an_epoch_with_the_losses_the_pace_and_the_scores_on_val(fit, make_trial, drawn):

@@ -27,7 +27,7 @@ def unfinished(tiny: TinySweep) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory, shared):
-    """Two trials of which at least one was killed when it had two checkpoints, with most of its epochs before it."""
+    """Two trials of which at least one was killed when it had two checkpoints and many epochs to go."""
     recipe = RECIPE.replace("epochs=4", "epochs=40")
     tiny = TinySweep.written(tmp_path_factory.mktemp("killed"), shared, recipe=recipe)
     driver = tiny.start(*ONE_SEED)

@@ -1,0 +1,41 @@
+"""What trains on this machine, with which numbers, and how it comes to train the same way twice."""
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+import transformers
+
+from dermtune.config import TrainingConfig
+
+
+def device() -> torch.device:
+    """The GPU where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def device_name() -> str:
+    """The device as a manifest names it."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+
+
+def in_bfloat16(training: TrainingConfig) -> bool:
+    """Whether forward passes run under bfloat16 autocast here."""
+    if training.precision == "auto":
+        return torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+    return training.precision == "bfloat16"
+
+
+@contextlib.contextmanager
+def reproducible(seed: int, threads: int) -> Iterator[None]:
+    """Seeds, deterministic kernels, a fixed number of threads and a quiet Trainer, also in a reused process."""
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    transformers.set_seed(seed)
+    try:
+        yield
+    finally:
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()

@@ -1,0 +1,49 @@
+"""Mixup: each image of a batch is blended with another one, and answers for both of their classes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dermtune.losses import MixedLabels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pairing:
+    """Who is blended with whom in one batch, and how much each keeps of itself."""
+
+    partners: Tensor
+    """Index of each image's partner in the batch, [B]."""
+    share: float
+    """What each image keeps of itself, in [0, 1]."""
+
+    def images(self, pixels: Tensor) -> Tensor:
+        """Each image x as share x + (1 - share) x of its partner, [B, 3, H, W]."""
+        return self.share * pixels + (1 - self.share) * pixels[self.partners.to(pixels.device)]
+
+    def labels(self, labels: Tensor) -> MixedLabels:
+        """Both classes of each blend, from class indices [B]."""
+        return MixedLabels(own=labels, partners=labels[self.partners.to(labels.device)], share=self.share)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mixup:
+    """Pairings drawn by (seed, step) alone: the same in every arm, and after a resume.
+
+    Zhang et al. 2018, arXiv:1710.09412, equation 1; one share a batch, as in the authors' code.
+    """
+
+    alpha: float
+    """The share is drawn from Beta(alpha, alpha)."""
+    seed: int
+
+    def pairing(self, n: int, step: int) -> Pairing:
+        """The pairing of a forward pass of `n` images."""
+        rng = np.random.default_rng((self.seed, step, _STREAM))
+        partners = torch.from_numpy(rng.permutation(n))
+        return Pairing(partners=partners, share=float(rng.beta(self.alpha, self.alpha)))
+
+
+_STREAM = 1
+"""Sets these draws apart from the mirrors of the same step."""
