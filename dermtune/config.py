@@ -128,8 +128,6 @@ class TrainingConfig:
     """Forward passes an optimiser step."""
     learning_rate: float = 1e-3
     """Peak of the schedule, AdamW."""
-    learning_rate_factor: float = 1.0
-    """Multiplies that peak: a question that runs on many recipes asks for half or twice what each of them has."""
     weight_decay: float = 0.05
     warmup_fraction: float = 0.1
     """Share of all steps over which the learning rate rises linearly."""
@@ -149,17 +147,11 @@ class TrainingConfig:
         require_types(self)
         for name in ("epochs", "batch_size", "accumulation", "eval_batch_size"):
             require(getattr(self, name) >= 1, name, "be >= 1", getattr(self, name))
-        for name in ("learning_rate", "learning_rate_factor"):
-            require(getattr(self, name) > 0, name, "be > 0", getattr(self, name))
+        require(self.learning_rate > 0, "learning_rate", "be > 0", self.learning_rate)
         require(self.weight_decay >= 0, "weight_decay", "be >= 0", self.weight_decay)
         require(0 <= self.warmup_fraction < 1, "warmup_fraction", "lie in [0, 1)", self.warmup_fraction)
         require_choice("schedule", Schedule, self.schedule)
         require_choice("precision", Precision, self.precision)
-
-    @property
-    def peak_learning_rate(self) -> float:
-        """What the schedule rises to."""
-        return self.learning_rate * self.learning_rate_factor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from dermtune.config import UserError
+from dermtune.config import ConfigError
 from dermtune.losses import LDAM_SCALE
 from dermtune.model import HEAD
 
@@ -31,11 +31,11 @@ class CosineLinear(nn.Linear):
 def compare_directions(model: PreTrainedModel) -> None:
     """Make the model's classifier a cosine classifier of the same weights, in place.
 
-    Raises UserError where it is more than one linear layer.
+    Raises ConfigError where it is more than one linear layer.
     """
     layers = [name for name, part in model.named_modules() if _in_head(name) and isinstance(part, nn.Linear)]
     if len(layers) != 1:
-        raise UserError(
+        raise ConfigError(
             f"`ldam` must go with a model whose `{HEAD}` has one linear layer, got {len(layers)} in "
             f"{model.config.model_type}"
         )

@@ -9,7 +9,7 @@ from rich.console import Console
 from dermtune.board import Board
 from dermtune.durable import write_text
 from dermtune.ending import Ending, print_ending
-from dermtune.execution import check_model, execute
+from dermtune.execution import check_models, execute
 from dermtune.forecast import print_forecast
 from dermtune.ledger import upkeep
 from dermtune.progress import shown
@@ -24,12 +24,12 @@ from dermtune.tracking import Exporter
 
 def run(task: Task, signals: Signals, console: Console) -> Ending:
     """Run what is missing, report, and say how it ended; what stops it early leaves a state to go on from."""
+    if len(task.folder.done(task.plan.trials)) < len(task.plan.trials):
+        check_models({trial.arm: trial.config for trial in task.plan.trials}, task.classes)
     with task.folder.lock():
         upkeep.tidy(task.folder)
         set_aside_damaged(task.folder, task.plan, console)
         done = task.folder.done(task.plan.trials)
-        if len(done) < len(task.plan.trials):
-            check_model(task.recipe.config, task.classes)
         print_doubts(task.folder, done, task.plan, console)
         unused = task.folder.write_plan(task.plan, task.question)
         if unused:

@@ -9,11 +9,6 @@ import transformers
 from dermtune.config import TrainingConfig
 
 
-def device() -> torch.device:
-    """The GPU where there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
 def device_name() -> str:
     """The device as a manifest names it."""
     return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"

@@ -67,19 +67,10 @@ def execute(
             keep_at=folder.model if keep_model else None,
         )
         scores = _write(outcome, folder)
-        folder.finish(
-            {
-                **_identity(trial),
-                "quarantine": data.quarantine.counts(),
-                "scores": scores,
-                **origin(),
-                "device": outcome.device,
-                "threads": threads,
-                "gpus": gpus,
-                **bill(meter.stop()),
-                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            }
-        )
+        made_on = {**origin(), "device": outcome.device, "threads": threads, "gpus": gpus}
+        about = {**_identity(trial), "quarantine": data.quarantine.counts(), "scores": scores, **made_on}
+        finished = datetime.now(UTC).isoformat(timespec="seconds")
+        folder.finish({**about, **bill(meter.stop()), "finished": finished})
     return scores["test"]
 
 
@@ -92,15 +83,18 @@ def fingerprints(config: Config, data: Dataset) -> Mapping[str, str]:
     return found
 
 
-def check_model(config: Config, classes: tuple[str, ...]) -> None:
-    """Raises ModelError where the model cannot be had or reads other images: in the driver, not once a trial."""
+def check_models(arms: Mapping[str, Config], classes: tuple[str, ...]) -> None:
+    """Raises ModelError or ConfigError, in the driver and not once a trial, where an arm's model cannot be trained.
+
+    By name each arm's config: the model must be had and read such images, and have what the arm's levers need.
+    """
     # These take seconds to import, see `execute`.
     import transformers
 
-    from dermtune.model import check_image_size, describe_model
+    from dermtune.trainee import check_trainees
 
     transformers.logging.set_verbosity_error()
-    check_image_size(describe_model(config.model, classes), config.data.image_size)
+    check_trainees(arms, classes)
 
 
 @functools.lru_cache(maxsize=2)

@@ -56,6 +56,12 @@ def build_model(config: ModelConfig, classes: tuple[str, ...]) -> PreTrainedMode
     return model
 
 
+def weightless_model(hf_config: Any, config: ModelConfig) -> PreTrainedModel:
+    """The classifier that `describe_model` describes, on torch's meta device: its parts and shapes, no weights."""
+    with torch.device("meta"):
+        return _fresh(hf_config, config)
+
+
 def describe_model(config: ModelConfig, classes: tuple[str, ...]) -> Any:
     """The transformers config of the classifier; a driver asks for it before trials start, to fail early.
 

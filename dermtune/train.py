@@ -1,32 +1,29 @@
 """One trial's training: `train(trial, data)` gives its predictions on val and test. No Ray and no MLflow here."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
-import torch
 import transformers
 from numpy.typing import NDArray
-from transformers import PreTrainedModel, TrainerCallback
+from transformers import PreTrainedModel
 
 from analysis.predictions import Predictions
 from dermtune import checkpoints
-from dermtune.config import Config, ConfigError, TrainingConfig
-from dermtune.cosine import compare_directions
 from dermtune.curriculum import Curriculum
 from dermtune.data.dataset import Dataset, Split
 from dermtune.device import device_name, reproducible
 from dermtune.mixup import Mixup
-from dermtune.model import build_model, check_image_size
 from dermtune.pixels import pipeline_for
 from dermtune.plan import Trial
 from dermtune.sampling import PowerSampler
 from dermtune.serving import save_classifier
+from dermtune.trainee import trainee
 from dermtune.trainer import History as History
 from dermtune.trainer import Images, PairedTrainer, arguments_for, history_of
-from dermtune.tuning import merge_adapters, tune
+from dermtune.tuning import merge_adapters
 
 
 def no_notice(what: str) -> None:
@@ -53,21 +50,17 @@ def train(
     on_epoch: Callable[[History], None],
     on_notice: Callable[[str], None] = no_notice,
     keep_at: Path | None = None,
-    callbacks: Sequence[TrainerCallback] = (),
 ) -> Outcome:
     """Train one trial to its last epoch, from its newest whole checkpoint where there is one.
 
     One seed rules initialisation, order and augmentation, the same in every arm. The result is bit-identical on the
     same machine with the same number of threads, also after a kill and a resume. The model is kept at `keep_at`.
-    `callbacks` hear the Trainer's events after its own.
 
     Raises Diverged where the loss is NaN or infinite, ModelError where the model cannot be had, ConfigError where
     it lacks what a lever needs, CheckpointError.
     """
     with reproducible(trial.seed, threads):
         trainer = _trainer(trial, data, checkpoint, on_epoch)
-        for callback in callbacks:
-            trainer.add_callback(callback)
         newest = checkpoints.newest_whole(checkpoint, on_notice)
         with checkpoints.nothing_unpickled(newest):
             trainer.train(resume_from_checkpoint=str(newest) if newest else None)
@@ -95,7 +88,7 @@ def _trainer(trial: Trial, data: Dataset, checkpoint: Path, on_epoch: Callable[[
     counts = np.bincount(data.train.label, minlength=len(data.classes))
     curriculum = Curriculum(levers=levers, class_counts=counts, epochs=config.training.epochs)
     trainer = PairedTrainer(
-        model=_model(config, data.classes),
+        model=trainee(config, data.classes),
         args=arguments_for(config.training, trial.seed, checkpoint),
         train_dataset=Images(data.train),
         eval_dataset=Images(data.val),
@@ -108,24 +101,6 @@ def _trainer(trial: Trial, data: Dataset, checkpoint: Path, on_epoch: Callable[[
     )
     trainer.remove_callback(transformers.PrinterCallback)
     return trainer
-
-
-def _model(config: Config, classes: tuple[str, ...]) -> PreTrainedModel:
-    """The model as its training begins, with the classifier and the frozen parts that the levers ask for."""
-    model = build_model(config.model, classes)
-    if config.levers.ldam:
-        compare_directions(model)
-    tune(model, config.levers)
-    check_image_size(model.config, config.data.image_size)
-    _check_recomputation(model, config.training)
-    if config.training.channels_last:
-        cast(Any, model).to(memory_format=torch.channels_last)
-    return model
-
-
-def _check_recomputation(model: PreTrainedModel, training: TrainingConfig) -> None:
-    if training.gradient_checkpointing and not model.supports_gradient_checkpointing:
-        raise ConfigError(f"`gradient_checkpointing` must be False with {model.config.model_type}, which has none")
 
 
 def _predict(trainer: PairedTrainer, trial: Trial, data: Dataset, name: str) -> Predictions:

@@ -207,7 +207,7 @@ def arguments_for(training: TrainingConfig, seed: int, checkpoint: Path) -> Trai
         gradient_accumulation_steps=training.accumulation,
         activation_checkpointing=training.gradient_checkpointing,
         optim="adamw_torch",
-        learning_rate=training.peak_learning_rate,
+        learning_rate=training.learning_rate,
         weight_decay=training.weight_decay,
         warmup_steps=training.warmup_fraction,
         lr_scheduler_type=training.schedule,

@@ -277,3 +277,20 @@ def test_a_damaged_sweep_folder_is_named_and_left_as_it_is(refused, here, conten
 )
 def test_a_faulty_option_is_named_with_what_it_must_be(refused, arguments, told):
     assert told in refused(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("grid", "baseline", "told"),
+    [
+        ('"tuning": ("full", "lora")', '"tuning": "full"', "in arm 'tuning=lora'"),
+        (
+            '"tuning": ("last_k",), "tuned_blocks": (1, 40)',
+            '"tuning": "last_k", "tuned_blocks": 1',
+            "in arm 'tuned_blocks=40'",
+        ),
+    ],
+)
+def test_an_arm_for_which_the_model_lacks_a_part_is_named_before_anything_starts(refused, grid, baseline, told):
+    question = QUESTION.replace('"focal_gamma": (0.0, 2.0)', grid).replace('"focal_gamma": 0.0', baseline)
+    Path("question.py").write_text(question)
+    assert told in refused()

@@ -157,7 +157,7 @@ def watch(fit, monkeypatch):
 
         with monkeypatch.context() as patched:
             pipeline = type("Watching", (PixelPipeline,), {"augment": augment})
-            patched.setattr("dermtune.train.build_model", build)
+            patched.setattr("dermtune.trainee.build_model", build)
             patched.setattr("dermtune.pixels.PixelPipeline", pipeline)
             fit(trial)
         assert len(watched.mirrored) == 2 * STEPS

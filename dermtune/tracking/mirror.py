@@ -139,9 +139,11 @@ class Mirror:
         """The children by trial_id, those of a doubled parent as well, which goes.
 
         A request that was cut off, or another exporter, may have made a second run of a trial: the oldest stays.
+        And a doubled parent may have gone while its exporter still made runs below it.
         """
         runs: dict[str, StoredRun] = {}
-        for parent in (self._parent, *doubled):
+        binned = self._store.find(SWEEP_TAG, self._parent.tags[SWEEP_TAG], binned=True)
+        for parent in (self._parent, *doubled, *binned):
             for run in self._store.find(PARENT_TAG, parent.run_id):
                 trial_id = run.tags.get(TRIAL_TAG, run.run_id)
                 if trial_id in runs:

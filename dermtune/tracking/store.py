@@ -22,6 +22,7 @@ from mlflow.entities import (
     Param,
     Run,
     RunTag,
+    ViewType,
 )
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
@@ -67,14 +68,16 @@ class Store:
             self._client = MlflowClient(tracking_uri=uri)
             self._experiment_id = self._find_or_create(uri, experiment, note)
 
-    def find(self, tag: str, value: str) -> list[StoredRun]:
-        """The experiment's runs with this tag, the oldest first, in one order for all who ask."""
+    def find(self, tag: str, value: str, *, binned: bool = False) -> list[StoredRun]:
+        """The experiment's runs with this tag, oldest first, in one order for all who ask; or its bin's."""
+        view = ViewType.DELETED_ONLY if binned else ViewType.ACTIVE_ONLY
         found: list[StoredRun] = []
         page: str | None = None
         while True:
             runs = self._client.search_runs(
                 [self._experiment_id],
                 f"tags.`{tag}` = '{value}'",
+                view,
                 max_results=RUNS_A_PAGE,
                 page_token=page,
             )

@@ -215,6 +215,28 @@ def test_eight_drivers_make_the_store_at_once_without_an_error(uri, tmp_path):
     assert counted_rows(uri)["runs"] == 8 * 3
 
 
+def test_runs_made_below_a_doubled_parent_after_another_exporter_removed_it_are_not_left_over(sweep, uri):
+    from dermtune.tracking.mirror import Mirror
+
+    the_plan, folder = sweep
+    for trial in the_plan.trials:
+        finish(folder, trial)
+    late = Mirror(uri, the_plan, folder, QUESTION)
+    kept = Mirror(uri, the_plan, folder, QUESTION)
+    doubled = kept._store.create("double", {views.SWEEP_TAG: late._parent.tags[views.SWEEP_TAG]})
+    late._parent = doubled  # as where both exporters found no parent, and this one's is the younger
+    for trial in the_plan.trials[1:]:
+        kept.show(trial, running=False)
+    kept._store.delete(doubled)
+    for trial in the_plan.trials[:2]:
+        late.show(trial, running=False)
+
+    Exporter(uri, the_plan, folder, QUESTION).close(interrupted=False)
+    _, children = runs(uri, the_plan)
+    assert {run.info.status for run in children.values()} == {"FINISHED"}
+    assert len(children) == len(the_plan.trials)
+
+
 def test_a_server_killed_in_the_middle_has_everything_once_after_its_return(sweep, tmp_path, monkeypatch):
     the_plan, folder = sweep
     monkeypatch.setattr(exporter, "PAUSE_SECONDS", 0.05)

@@ -1,0 +1,43 @@
+"""The model as a trial's training begins: with the classifier and the frozen parts that its levers ask for."""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import torch
+from transformers import PreTrainedModel
+
+from dermtune.config import Config, ConfigError
+from dermtune.cosine import compare_directions
+from dermtune.model import build_model, check_image_size, describe_model, weightless_model
+from dermtune.tuning import tune
+
+
+def trainee(config: Config, classes: tuple[str, ...]) -> PreTrainedModel:
+    """The model, its weights as `build_model` has them. Raises ModelError, ConfigError."""
+    model = build_model(config.model, classes)
+    _prepare(model, config)
+    if config.training.channels_last:
+        cast(Any, model).to(memory_format=torch.channels_last)
+    return model
+
+
+def check_trainees(arms: Mapping[str, Config], classes: tuple[str, ...]) -> None:
+    """Raises what `trainee` would of any arm, by name, without a weight: in the driver, not once a trial.
+
+    The arms have one model, and differ in their levers.
+    """
+    hf_config = describe_model(next(iter(arms.values())).model, classes)
+    for arm, config in arms.items():
+        try:
+            _prepare(weightless_model(hf_config, config.model), config)
+        except ConfigError as error:
+            raise ConfigError(f"{error} in arm {arm!r}") from None
+
+
+def _prepare(model: PreTrainedModel, config: Config) -> None:
+    if config.levers.ldam:
+        compare_directions(model)
+    tune(model, config.levers)
+    check_image_size(model.config, config.data.image_size)
+    if config.training.gradient_checkpointing and not model.supports_gradient_checkpointing:
+        raise ConfigError(f"`gradient_checkpointing` must be False with {model.config.model_type}, which has none")
