@@ -35,6 +35,8 @@ class Levers:
     """Largest margin of LDAM, the rarest class's, as a cosine; 0 is off. Brings a cosine classifier."""
     drw: float = 0.0
     """Deferred re-weighting: share of the epochs before the class weights begin; 0 has them from the start."""
+    learning_rate_factor: float = 1.0
+    """Times the recipe's learning rate, so that a range of it suits every recipe."""
     mixup: float = 0.0
     """alpha in the Beta(alpha, alpha) of the share that an image keeps of itself; 0 is off."""
     ema: float = 0.0
@@ -58,6 +60,7 @@ class Levers:
             require(getattr(self, name) >= 0, name, "be >= 0", getattr(self, name))
         for name in ("label_smoothing", "effective_number", "ldam", "drw", "ema"):
             require(0 <= getattr(self, name) < 1, name, "lie in [0, 1)", getattr(self, name))
+        require(self.learning_rate_factor > 0, "learning_rate_factor", "be > 0", self.learning_rate_factor)
         require(0 <= self.sampler_power <= 1, "sampler_power", "lie in [0, 1]", self.sampler_power)
         for name in ("tuned_blocks", "lora_rank", "lora_alpha"):
             require(getattr(self, name) >= 1, name, "be >= 1", getattr(self, name))

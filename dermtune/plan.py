@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dermtune.config import Config, ConfigError, Scalar, canonical_json
-from dermtune.questions import BASELINE, PlanError, Sweep
+from dermtune.questions import BASELINE, PlanError, Screen, Search, Sweep
 
-__all__ = ["BASELINE", "Arm", "Plan", "PlanError", "Sweep", "Trial", "arm_name", "plan"]
+__all__ = ["BASELINE", "Arm", "Plan", "PlanError", "Screen", "Search", "Sweep", "Trial", "arm_name", "plan"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,18 +1,20 @@
-"""What is asked: a `Sweep` of arms, all cells of a grid or named one by one."""
+"""What is asked: a `Sweep` of arms, all cells of a grid, named one by one, or found by a first stage."""
 
 import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
-from dermtune.config import LEVER_NAMES, Scalar, UserError
+from dermtune.config import LEVER_NAMES, Scalar
+from dermtune.stages import Screen as Screen
+from dermtune.stages import Search as Search
+from dermtune.validation import PlanError as PlanError
+
+Repeats = Literal["fixed", "adaptive"]
 
 BASELINE = "baseline"
 """Name of the arm that all others are compared with."""
-
-
-class PlanError(UserError):
-    """A sweep that cannot be planned; the message says what must hold and what came."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +30,10 @@ class Sweep:
     """The levers' values in the baseline arm: a cell of the grid, or one for every lever that an arm changes."""
     seeds: Sequence[int] = tuple(range(5))
     """Training seeds, shared by all arms."""
+    first: Search | Screen | None = None
+    """A stage before: it finds the arms on `val` with seeds of its own, and this sweep confirms them on `test`."""
+    repeats: Repeats = "fixed"
+    """`adaptive`: an arm that a look has decided gets no further seeds; the others go on to the next look."""
     looks: Sequence[int] = ()
     """Numbers of seeds at which results are looked at, ascending, the last the final one; empty: only once."""
     primary_metric: str = "balanced_accuracy"
@@ -51,6 +57,8 @@ class Sweep:
         if not self.seeds or len(set(self.seeds)) != len(self.seeds):
             raise PlanError(f"seeds must be distinct and at least one, got {list(self.seeds)}")
         _check_looks(self.looks)
+        _check_repeats(self.repeats, self.looks)
+        _check_first(self)
         if isinstance(self.guard_metrics, str):
             raise PlanError(f"`guard_metrics` must be a sequence of names, got {self.guard_metrics!r}")
         if not self.margin >= 0:
@@ -64,6 +72,31 @@ class Sweep:
             raise PlanError(f"`--seeds` must be at least 1, got {n}")
         further = itertools.count(max(self.seeds) + 1)
         return tuple(itertools.islice(itertools.chain(self.seeds, further), n))
+
+
+def _check_repeats(repeats: object, looks: Sequence[int]) -> None:
+    if repeats not in get_args(Repeats):
+        raise PlanError(f"`repeats` must be one of {', '.join(map(repr, get_args(Repeats)))}, got {repeats!r}")
+    if repeats == "adaptive" and len(looks) < 2:
+        raise PlanError(f"adaptive repeats must declare two `looks` or more, got {list(looks)}")
+
+
+def _check_first(sweep: Sweep) -> None:
+    """A first stage's arms are those it finds, and its seeds are none of the confirmation's."""
+    first = sweep.first
+    if first is None:
+        return
+    if shared := sorted(set(first.seeds) & set(sweep.seeds)):
+        raise PlanError(f"a first stage's seeds must be fresh, {shared[0]} is one of the sweep's too")
+    if isinstance(first, Search):
+        if sweep.grid or sweep.arms:
+            raise PlanError("a sweep that searches must have neither `grid` nor `arms`: its arms are what it finds")
+        if unknown := [lever for lever in first.space if lever not in LEVER_NAMES]:
+            raise PlanError(f"unknown lever {unknown[0]!r} in the space; the levers are {', '.join(LEVER_NAMES)}")
+        if missing := [lever for lever in first.space if lever not in sweep.baseline]:
+            raise PlanError(f"the baseline must fix every lever that is searched, `{missing[0]}` is missing")
+    elif not sweep.grid and not sweep.arms:
+        raise PlanError("a sweep that screens must have a `grid` or `arms` to screen, got neither")
 
 
 def _check_grid(grid: Mapping[str, Sequence[Scalar]], baseline: Mapping[str, Scalar]) -> None:

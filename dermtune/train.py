@@ -89,7 +89,7 @@ def _trainer(trial: Trial, data: Dataset, checkpoint: Path, on_epoch: Callable[[
     curriculum = Curriculum(levers=levers, class_counts=counts, epochs=config.training.epochs)
     trainer = PairedTrainer(
         model=trainee(config, data.classes),
-        args=arguments_for(config.training, trial.seed, checkpoint),
+        args=arguments_for(config, trial.seed, checkpoint),
         train_dataset=Images(data.train),
         eval_dataset=Images(data.val),
         sampler=PowerSampler(data.train.label, levers.sampler_power, trial.seed, curriculum.progress),

@@ -16,7 +16,7 @@ from typing_extensions import override
 
 from analysis.metrics import overall_scores
 from dermtune import checkpoints
-from dermtune.config import TrainingConfig
+from dermtune.config import Config
 from dermtune.curriculum import Curriculum
 from dermtune.data.dataset import Split
 from dermtune.device import in_bfloat16
@@ -194,8 +194,9 @@ class _Events(TrainerCallback):
         self._on_epoch(history_of(state.log_history))
 
 
-def arguments_for(training: TrainingConfig, seed: int, checkpoint: Path) -> TrainingArguments:
+def arguments_for(config: Config, seed: int, checkpoint: Path) -> TrainingArguments:
     """What the Trainer is told of a trial that leaves its checkpoints in `checkpoint`."""
+    training = config.training
     on_gpu = torch.cuda.is_available()
     return TrainingArguments(
         output_dir=str(checkpoint),
@@ -207,7 +208,7 @@ def arguments_for(training: TrainingConfig, seed: int, checkpoint: Path) -> Trai
         gradient_accumulation_steps=training.accumulation,
         activation_checkpointing=training.gradient_checkpointing,
         optim="adamw_torch",
-        learning_rate=training.learning_rate,
+        learning_rate=training.learning_rate * config.levers.learning_rate_factor,
         weight_decay=training.weight_decay,
         warmup_steps=training.warmup_fraction,
         lr_scheduler_type=training.schedule,

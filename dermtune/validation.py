@@ -8,6 +8,10 @@ class UserError(ValueError):
     """What the user can set right: the message says what must hold, what came, and where."""
 
 
+class PlanError(UserError):
+    """A sweep that cannot be planned; the message says what must hold and what came."""
+
+
 class ConfigError(UserError):
     """A value that cannot be trained with; the message says what must hold and what came."""
 

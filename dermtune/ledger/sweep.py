@@ -37,6 +37,16 @@ class SweepFolder:
         return self.path / "report"
 
     @property
+    def selection(self) -> Path:
+        """What a first stage tried and picked, JSON; there once it has ended."""
+        return self.path / "selection.json"
+
+    @property
+    def search(self) -> Path:
+        """Folder of what a search must know to go on."""
+        return self.path / "search"
+
+    @property
     def quarantine(self) -> Path:
         """CSV of the images that cannot be read and are left out; there where there are any."""
         return self.path / "quarantine.csv"
