@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from analysis.words import count
 from dermtune.config import canonical_json
 from dermtune.durable import sha256
 from dermtune.ledger import TrialFolder
@@ -24,6 +25,8 @@ DIGEST_TAG = "dermtune.weights"
 REPORT_TAG = "dermtune.report"
 """Tag whose value is the hash of the report's files, once they have all arrived."""
 CHOSEN_TAG = "chosen"
+PRUNED_TAG = "pruned"
+"""Tag of a trial that a search has stopped early."""
 NO_STEP = 0
 """Step of a value that is no curve: the UI draws it as a bar."""
 NOTE_TAG = "mlflow.note.content"
@@ -95,13 +98,20 @@ class DatasetView:
 
 
 def view_trial(folder: TrialFolder, *, running: bool) -> TrialView:
-    """The trial's view; `running` says that this driver is training it. Raises OSError or ValueError."""
+    """The trial's view; `running` says that this driver is training it.
+
+    Raises OSError, ValueError, or LedgerError where `pruned.json` is damaged.
+    """
     curves = read_curves(folder.history)
     seconds = max((point.seconds for point in curves), default=0.0)
     if folder.is_done():
         return _view_done(folder.manifest(), curves)
     if running:
         return TrialView(status="RUNNING", begun=True, curves=curves, seconds=seconds)
+    if (pruned := folder.pruned()) is not None:
+        # It has ended as it should and never goes on, which is what KILLED is for.
+        tags = {PRUNED_TAG: f"after {count(pruned.epochs, 'epoch')}"}
+        return TrialView(status="FINISHED", begun=True, curves=curves, seconds=seconds, tags=tags)
     reason = folder.failure()
     if reason is not None:
         note = {NOTE_TAG: f"**No result:** {reason}"}
