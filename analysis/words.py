@@ -1,7 +1,7 @@
 """How numbers and verdicts are said: one wording for the terminal, Markdown and HTML."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from analysis.findings.calibration import Spread
@@ -132,6 +132,11 @@ def level_title(lever: str, level: object) -> str:
 def level_words(level: object) -> str:
     """A lever's level: `2` of 2.0."""
     return f"{level:g}" if isinstance(level, float) else str(level)
+
+
+def levers_words(levers: Mapping[str, object]) -> str:
+    """`focal_gamma 2, label_smoothing 0.1`; a dash of none."""
+    return ", ".join(f"{lever} {level_words(level)}" for lever, level in levers.items()) or "–"
 
 
 def interval_title(level: float) -> str:
