@@ -1,6 +1,7 @@
 """How large the best of many looks when none is better: expected order statistics of normal draws."""
 
 import math
+from functools import cache
 
 from scipy import integrate, stats
 
@@ -8,6 +9,7 @@ _FAR = 12.0
 """Standard deviations beyond which a normal draw adds nothing to an expectation in double precision."""
 
 
+@cache
 def expected_largest(n: int, place: int = 1) -> float:
     """The expected `place`-th largest of n independent standard normal draws, in standard deviations.
 

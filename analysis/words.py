@@ -135,8 +135,9 @@ def level_words(level: object) -> str:
 
 
 def levers_words(levers: Mapping[str, object]) -> str:
-    """`focal_gamma 2, label_smoothing 0.1`; a dash of none."""
-    return ", ".join(f"{lever} {level_words(level)}" for lever, level in levers.items()) or "–"
+    """`focal_gamma 2, label_smoothing 0.0783`: a search's values have more digits than matter; a dash of none."""
+    short = {lever: f"{level:.3g}" if isinstance(level, float) else str(level) for lever, level in levers.items()}
+    return ", ".join(f"{lever} {level}" for lever, level in short.items()) or "–"
 
 
 def interval_title(level: float) -> str:

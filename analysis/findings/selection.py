@@ -52,7 +52,8 @@ class FirstStage:
     picks: tuple[Picked, ...]
     """The best first."""
     importances: Mapping[str, float] = field(default_factory=dict)
-    """Each lever's share in the variance of the metric over the points (fANOVA); empty of a screening."""
+    """Each lever's share in the variance of the metric over the points (fANOVA), summing to one; empty of a
+    screening."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

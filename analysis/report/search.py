@@ -52,8 +52,8 @@ def said(first: FirstStage) -> tuple[str, ...]:
     if first.importances:
         lever, share = max(first.importances.items(), key=lambda one: one[1])
         sentences.append(
-            f"Over the searched ranges {lever} moved the score most: {100 * share:.0f}% of its variance over the "
-            "points (fANOVA, one training seed)."
+            f"Over the searched ranges {lever} moved the score most: {100 * share:.0f}% of the variance that "
+            "levers explain one by one (fANOVA, one training seed)."
         )
     return tuple(sentences)
 

@@ -79,16 +79,17 @@ def importances(first: FirstStage) -> Figure | None:
     plot.axes.set_xlim(0, 100 * max(share for _, share in shares) or 1)
     plot.axes.axvline(0, color=RULE, linewidth=1, zorder=3)
     metric = metric_title(first.metric)
-    plot.axes.set_xlabel(f"share of the variance of {metric} on val, percent")
+    plot.axes.set_xlabel(f"share of the explained variance of {metric} on val, percent")
     alt = f"Importances of levers. {'; '.join(f'{lever} {100 * share:.0f}%' for lever, share in shares)}."
     return Figure(
         name="search-importances",
         title="Which levers moved the score?",
         caption=(
-            f"Each lever's own share in the variance of {metric} on val over the searched ranges: fANOVA, of a "
-            f"forest of trees fitted to {count(len(whole_points(first)), 'whole point')}. It is of these ranges "
-            "and of one training seed, and has no interval: a wider range makes a lever more important, and "
-            "run-to-run noise is shared out among the levers too. It says where to look next, not what to keep."
+            f"Each lever's share in the variance of {metric} on val that levers explain one by one over the "
+            f"searched ranges: fANOVA, of a forest of trees fitted to {count(len(whole_points(first)), 'point')} "
+            "trained to the end. The shares sum to 100% even where the levers do nothing, for the trees fit "
+            "run-to-run noise as well; they are of these ranges, of one training seed, and have no interval. They "
+            "say where to look next, not what to keep."
         ),
         alt=alt,
         svg=svg_of(plot, alt),
@@ -177,10 +178,11 @@ def _unit(metric: str) -> str:
 
 
 def _number_picks(axes: Axes, first: FirstStage, at: Mapping[int, tuple[float, float]]) -> None:
-    """Write each pick's place above its ring."""
+    """Write each pick's place by its ring: 1 above, the others below, for above them runs the best so far."""
     for place, pick in enumerate(first.picks, start=1):
         if pick.number in at:
+            off, va = (7, "bottom") if place == 1 else (-7, "top")
             axes.annotate(
-                str(place), at[pick.number], xytext=(0, 7), textcoords="offset points", ha="center", va="bottom",
+                str(place), at[pick.number], xytext=(0, off), textcoords="offset points", ha="center", va=va,
                 color=ACCENT, fontsize=8.5, weight="bold", zorder=6,
             )  # fmt: skip

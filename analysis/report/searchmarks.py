@@ -75,7 +75,7 @@ def draw_points(axes: Axes, first: FirstStage, at: Mapping[int, float]) -> None:
 def frame(axes: Axes) -> None:
     """Both axes with a line, and quiet lines across."""
     axes.spines["left"].set_visible(True)
-    axes.tick_params(axis="y", left=True, labelcolor=MUTED)
+    axes.tick_params(axis="y", left=True, color=RULE, labelcolor=MUTED)
     axes.grid(axis="y", color=RULE, linewidth=0.5)
     axes.set_axisbelow(True)
 

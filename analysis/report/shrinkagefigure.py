@@ -18,7 +18,7 @@ _LOOKS: tuple[dict[str, Any], ...] = (
     {"marker": "D", "color": INK, "markersize": 6},
 )
 """In the first stage, with fresh seeds, on test."""
-_CHANCE: dict[str, Any] = {"marker": "|", "color": WARM, "markersize": 9, "markeredgewidth": 1.6}
+_CHANCE: dict[str, Any] = {"marker": "|", "color": WARM, "markersize": 11, "markeredgewidth": 1.8}
 
 
 def shrinkage_title(selection: Selection) -> str:
@@ -31,7 +31,7 @@ def shrinkage_figure(report: Report, selection: Selection) -> Figure:
     """Each pick's delta in the first stage, with fresh seeds and on test, one below the other."""
     unit, picks = unit_of(selection.first_stage.metric), selection.confirmed
     plot = rows_plot(["", *(one.arm for one in picks)], right=1.5)
-    plot.axes.axvline(0, color=INK, linewidth=0.8, zorder=1)
+    plot.axes.plot((0, 0), (0.4, len(picks) + 0.6), color=INK, linewidth=0.8, zorder=1)
     for row, one in enumerate(picks, start=1):
         _steps(plot.axes, row, one, unit)
     _key(plot.axes, selection)
@@ -64,7 +64,7 @@ def _steps(axes: Axes, row: int, one: Confirmed, unit: Unit) -> None:
         ends = (unit.factor * one.ci_low, unit.factor * one.ci_high)
         axes.plot(ends, (row + _STEPS,) * 2, color=INK, linewidth=1.3, zorder=3)
     if one.by_chance is not None:
-        axes.plot(unit.factor * one.by_chance, row - _STEPS, linestyle="", zorder=3, **_CHANCE)
+        axes.plot(unit.factor * one.by_chance, row - _STEPS, linestyle="", zorder=5, **_CHANCE)
     later = " → ".join("–" if value is None else unit.delta(value) for value in (one.fresh, one.test))
     beside_row(axes, row, unit.delta(one.first), f"→ {later}")
 
