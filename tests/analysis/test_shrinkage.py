@@ -11,9 +11,12 @@ from sklearn.metrics import balanced_accuracy_score
 
 from analysis.comparison import compare
 from analysis.findings.selection import FirstStage, Picked, Tried
+from analysis.metrics import outcome, scores
 from analysis.predictions import read_predictions
 from analysis.shrinkage import SecondStage, shrinkage
 from analysis.sources import load_study
+from analysis.split import softmax
+from analysis.study import Arm, Question, Run, Study
 from tests.finished_search import screened, searched, write_selection
 from tests.finished_sweep import write_sweep
 
@@ -242,6 +245,57 @@ def test_the_interval_of_the_mean_shrinkage_holds_what_the_first_runs_owed_to_lu
         for found, worth in drawn_worlds(n, lever_sd=lever_sd, seed=2)
     ]
     assert abs(np.mean(held) - 0.95) < 4 * math.sqrt(0.95 * 0.05 / n)
+
+
+SIZES = (150, 80, 50)
+"""Images of each class in val and in test."""
+
+
+def drawn_study(rng):
+    """A search of 16 points that do nothing, and its three picks with four fresh seeds, all on drawn images."""
+    label = np.repeat(np.arange(len(SIZES)), SIZES)
+    val, test = (rng.normal(0, 1.5, (len(label), len(SIZES))) for _ in range(2))
+
+    def run(images, of_seed):
+        own = rng.normal(0, 0.6, images.shape)
+        return outcome(label, softmax(images + of_seed + own + 1.2 * np.eye(len(SIZES))[label]))
+
+    of_first, of_second = rng.normal(0, 0.1, len(SIZES)), rng.normal(0, 0.1, (4, len(SIZES)))
+    scored = [scores(run(val, of_first))[METRIC] for _ in range(17)]
+    first = first_stage(scored, picks=(1 + np.argsort(scored[1:])[::-1][:3]).tolist())
+    arms = ["baseline", *(pick.arm for pick in first.picks)]
+    study = Study(
+        question=Question(name="null", sentence="", baseline="baseline", arms={arm: {} for arm in arms}),
+        classes=("a", "b", "c"),
+        sample_id=np.array([f"image{j:04d}" for j in range(len(label))]),
+        group_id=np.array([f"image{j:04d}" for j in range(len(label))]),
+        label=label,
+        arms=tuple(
+            Arm(
+                name=arm,
+                levers={},
+                runs=tuple(Run(seed=seed, outcome=run(test, of_seed)) for seed, of_seed in enumerate(of_second)),
+            )
+            for arm in arms
+        ),
+    )
+    judged = {c.arm: c for c in compare(study, n_resamples=100, quick=True).comparisons}
+    fresh = {arm: [scores(run(val, of_seed))[METRIC] for of_seed in of_second] for arm in arms}
+    return shrinkage(first, second_stage(fresh, test=judged))
+
+
+@pytest.mark.parametrize("n", [20, pytest.param(1000, marks=pytest.mark.slow)])
+def test_of_drawn_images_the_gain_of_a_search_for_nothing_is_the_yardsticks_and_shrinks_to_nought(n):
+    rng = np.random.default_rng(4)
+    picks = [found.confirmed for found in (drawn_study(rng) for _ in range(n))]
+    means = {
+        name: np.array([np.mean([getattr(one, name) for one in of_world]) for of_world in picks])
+        for name in ("first", "fresh", "test", "by_chance")
+    }
+    assert near(means["fresh"], 0.0)
+    assert near(means["test"], 0.0)
+    assert near(means["first"] - means["by_chance"], 0.0)
+    assert means["first"].mean() > 0.01
 
 
 def print_figures(n=10_000):
