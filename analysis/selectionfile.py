@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -41,8 +41,7 @@ def _first_stage(plain: Mapping[str, Any]) -> FirstStage:
     _require(plain["stage"] in get_args(Stage), f"stage {plain['stage']!r}")
     tried = tuple(map(_tried, plain["tried"]))
     numbers = [one.number for one in tried]
-    whole = bool(tried) and (tried[0].number, tried[0].state) == (0, "done")
-    _require(whole, "the baseline, number 0 and done, must be the first of those tried")
+    _require(numbers[:1] == [0], "the baseline, number 0, must be the first of those tried")
     _require(len({*numbers}) == len(numbers), "those tried must have numbers of their own")
     first = FirstStage(
         stage=plain["stage"],
@@ -73,16 +72,14 @@ def _tried(plain: Mapping[str, Any]) -> Tried:
 
 
 def _check_picks(first: FirstStage) -> None:
-    """Every pick, and the baseline, has its score; what was not scored cannot have been picked."""
-    scored = {one.number for one in first.tried if {*first.objectives} <= one.scores.keys()}
-    for number, name in [(0, "the baseline"), *((pick.number, pick.arm) for pick in first.picks)]:
-        _require(number in scored, f"{name} must be one of those with a score for {_all(first.objectives)}")
-    unscored = [one for one in first.tried if one.state != "failed" and one.number not in scored]
-    _require(not unscored, f"{unscored and unscored[0].name} must have a score for {_all(first.objectives)}")
-
-
-def _all(names: Sequence[str]) -> str:
-    return " and ".join(names)
+    """There are some, all trained to their end, and what did not fail has its scores."""
+    _require(bool(first.picks), "at least one must be picked")
+    states = {one.number: one.state for one in first.tried}
+    for pick in first.picks:
+        _require(states.get(pick.number) == "done", f"{pick.arm} must be one of those that are done")
+    for one in first.tried:
+        has_scores = one.state == "failed" or {*first.objectives} <= one.scores.keys()
+        _require(has_scores, f"{one.name} must have a score for {' and '.join(first.objectives)}")
 
 
 def _number(value: object) -> float:

@@ -82,12 +82,12 @@ def optimism(first: FirstStage, second: SecondStage) -> Optimism | None:
     its deltas, and Student's t with R - 1 degrees of freedom over these R means its interval: it holds the noise
     of the baseline, which all picks share, and speaks for other seeds of these picks on this `val`.
     """
-    deltas = {pick: of_pick for pick in first.picks if (of_pick := second.deltas(pick.arm))}
+    seen = {pick: delta for pick in first.picks if (delta := first.delta(pick.number)) is not None}
+    deltas = {pick: of_pick for pick in seen if (of_pick := second.deltas(pick.arm))}
     seeds = sorted(set[int].intersection(*map(set, deltas.values()))) if deltas else []
     if not seeds:
         return None
-    seen = fmean(_first_delta(first, pick.number) for pick in deltas)
-    by_seed = np.array([seen - fmean(of_pick[seed] for of_pick in deltas.values()) for seed in seeds])
+    by_seed = np.array([fmean(seen[pick] - of_pick[seed] for pick, of_pick in deltas.items()) for seed in seeds])
     mean, half = float(by_seed.mean()), _half_width(by_seed)
     return Optimism(
         mean=mean,
@@ -125,15 +125,15 @@ def yardstick(first: FirstStage, second: SecondStage) -> Yardstick | None:
 def agreement(confirmed: Sequence[Confirmed]) -> Agreement:
     """How far a screening's order of the arms that went on is that of the second stage."""
     return Agreement(
-        tau_val=_tau([(one.first, one.fresh) for one in confirmed if one.fresh is not None]),
-        tau_test=_tau([(one.first, one.test) for one in confirmed if one.test is not None]),
+        tau_val=_tau([(one.first, one.fresh) for one in confirmed]),
+        tau_test=_tau([(one.first, one.test) for one in confirmed]),
         n_arms=len(confirmed),
     )
 
 
 def _confirmed(first: FirstStage, second: SecondStage, ruler: Yardstick | None, place: int) -> Confirmed:
     pick = first.picks[place - 1]
-    seen, deltas = _first_delta(first, pick.number), second.deltas(pick.arm)
+    seen, deltas = first.delta(pick.number), second.deltas(pick.arm)
     fresh, judged = fmean(deltas.values()) if deltas else None, second.test.get(pick.arm)
     return Confirmed(
         arm=pick.arm,
@@ -141,7 +141,7 @@ def _confirmed(first: FirstStage, second: SecondStage, ruler: Yardstick | None, 
         first=seen,
         fresh=fresh,
         n_seeds=len(deltas),
-        shrinkage=None if fresh is None else seen - fresh,
+        shrinkage=None if seen is None or fresh is None else seen - fresh,
         test=judged.delta if judged else None,
         ci_low=judged.ci_low_simultaneous if judged else None,
         ci_high=judged.ci_high_simultaneous if judged else None,
@@ -162,11 +162,6 @@ def _one(first: FirstStage, sd: float) -> float:
     return direction * sd / math.sqrt(len(first.seeds))
 
 
-def _first_delta(first: FirstStage, number: int) -> float:
-    one = next(one for one in first.tried if one.number == number)
-    return one.scores[first.metric] - first.tried[0].scores[first.metric]
-
-
 def _half_width(values: Floats) -> float | None:
     """Half of Student's 95% interval of the mean; None of a single value."""
     if len(values) < 2:
@@ -185,11 +180,12 @@ def _residual_sd(second: SecondStage) -> tuple[float, int | None]:
     return math.sqrt(float((left**2).sum()) / df), df
 
 
-def _tau(pairs: Sequence[tuple[float, float]]) -> float | None:
-    """Kendall's tau-b (Kendall 1945); None where an order is not to be had."""
-    if len(pairs) < 2:
+def _tau(pairs: Sequence[tuple[float | None, float | None]]) -> float | None:
+    """Kendall's tau-b (Kendall 1945) of those that have both; None where an order is not to be had."""
+    known = [(one, other) for one, other in pairs if one is not None and other is not None]
+    if len(known) < 2:
         return None
-    tau = float(stats.kendalltau(*zip(*pairs, strict=True)).statistic)
+    tau = float(stats.kendalltau(*zip(*known, strict=True)).statistic)
     return None if math.isnan(tau) else tau
 
 

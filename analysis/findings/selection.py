@@ -55,6 +55,17 @@ class FirstStage:
     """Each lever's share in the variance of the metric over the points (fANOVA), summing to one; empty of a
     screening."""
 
+    @property
+    def baseline_score(self) -> float | None:
+        """The baseline's; None where it was not trained to its end, so that nothing has a delta to it."""
+        baseline = self.tried[0]
+        return baseline.scores[self.metric] if baseline.state == "done" else None
+
+    def delta(self, number: int) -> float | None:
+        """The delta to the baseline of the point, or the arm, with this number; None where one has no score."""
+        score = next(one.scores.get(self.metric) for one in self.tried if one.number == number)
+        return None if score is None or self.baseline_score is None else score - self.baseline_score
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confirmed:
@@ -63,8 +74,8 @@ class Confirmed:
     arm: str
     number: int
     """Which of those tried it is."""
-    first: float
-    """On `val`, with the first stage's own runs: what picked it."""
+    first: float | None
+    """On `val`, with the first stage's own runs, by which it was picked; None without the baseline's there."""
     fresh: float | None
     """On the same `val`, mean over the second stage's seeds; None where those are not there."""
     n_seeds: int

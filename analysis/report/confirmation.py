@@ -1,6 +1,8 @@
 """What is left of a gain from where it was picked to where it is judged: sentences, a table, a figure."""
 
+import math
 from collections.abc import Sequence
+from statistics import fmean
 
 from analysis.findings.selection import Confirmed, Optimism, Selection, Yardstick
 from analysis.records import Report
@@ -52,29 +54,26 @@ def said(report: Report) -> tuple[str, ...]:
 
 def _left(selection: Selection, unit: Unit, interval: str) -> str:
     """Of all picks where there are several, else of the one; what is not there yet is said not to be."""
-    who = "search" if selection.first_stage.stage == "search" else "screening"
-    picks = selection.confirmed
-    fresh, test = (
-        [one.fresh for one in picks if one.fresh is not None],
-        [p.test for p in picks if p.test is not None],
-    )
-    seen = unit.said(_mean([one.first for one in picks]))
-    head = f"Of the {seen} that the {who} saw in {picks[0].arm} on val"
-    if len(picks) > 1:
-        head = f"Of the {seen} that the {who} saw in its {len(picks)} picks on val, on average"
-    if len(fresh) < len(picks):
-        missing = listed([one.arm for one in picks if one.fresh is None])
+    first, picks = selection.first_stage, selection.confirmed
+    who, several = "search" if first.stage == "search" else "screening", len(picks) > 1
+    seen, fresh, test = (_mean([getattr(one, step) for one in picks]) for step in ("first", "fresh", "test"))
+    if seen is None:
+        state = first.tried[0].state
         return (
-            f"{head}, nobody knows yet how much is left: {missing} {_has(picks)} no finished run with fresh seeds."
+            f"The baseline {'was' if state == 'pruned' else 'has'} {state} in the {who}: what it saw has no delta."
         )
-    left = f"{head}, {unit.said(_mean(fresh))} is left there with fresh seeds"
-    if len(test) < len(picks):
+    whose = f"its {len(picks)} picks on val, on average" if several else f"{picks[0].arm} on val"
+    head = f"Of the {unit.said(seen)} that the {who} saw in {whose}"
+    if fresh is None:
+        missing = listed([one.arm for one in picks if one.fresh is None])
+        return f"{head}, nobody knows yet how much is left: {missing} {_has(picks)} no run on val with fresh seeds."
+    left = f"{head}, {unit.said(fresh)} is left there with fresh seeds"
+    if test is None:
         return f"{left}; on test it is not judged here."
-    alone = picks[0]
-    ends = ""
-    if len(picks) == 1 and alone.ci_low is not None and alone.ci_high is not None:
-        ends = f" ({interval} {unit.interval(alone.ci_low, alone.ci_high)})"
-    return f"{left}, and {unit.said(_mean(test))}{ends} on test."
+    one = picks[0]
+    known = not several and one.ci_low is not None and one.ci_high is not None
+    ends = f" ({interval} {unit.interval(one.ci_low or 0.0, one.ci_high or 0.0)})" if known else ""
+    return f"{left}, and {unit.said(test)}{ends} on test."
 
 
 def _has(picks: Sequence[Confirmed]) -> str:
@@ -98,8 +97,13 @@ def _lucky(selection: Selection, optimism: Optimism, unit: Unit) -> str:
 
 def _by_chance(selection: Selection, ruler: Yardstick, unit: Unit) -> str:
     known = "assumed" if ruler.df is None else f"measured on val, {ruler.df} df"
-    best = max(selection.confirmed, key=lambda one: abs(one.first), default=None)
-    seen = f"; the search saw {unit.said(best.first)} in {best.arm}" if best else ""
+    sign = 1 if higher_is_better(selection.first_stage.metric) else -1
+    best = max(
+        (one for one in selection.confirmed if one.first is not None),
+        key=lambda one: sign * (one.first or 0),
+        default=None,
+    )
+    seen = "" if best is None else f"; the search saw {_delta(best.first, unit)}{unit.symbol} in {best.arm}"
     return (
         f"If no lever did anything, the best of {count(ruler.n_whole, 'point')} would still show "
         f"{unit.said(ruler.best)} (runs vary by {unit.size(ruler.sd)}, {known}){seen}."
@@ -151,7 +155,7 @@ def _row(one: Confirmed, selection: Selection, unit: Unit) -> tuple[str, ...]:
     known = one.ci_low is not None and one.ci_high is not None
     return (
         one.arm,
-        unit.delta(one.first),
+        _delta(one.first, unit),
         _delta(one.fresh, unit),
         str(one.n_seeds),
         _delta(one.test, unit),
@@ -168,9 +172,8 @@ def _screened(selection: Selection) -> Table:
     """Every arm of a screening, the best first."""
     first = selection.first_stage
     unit, picked = unit_of(first.metric), {pick.number for pick in first.picks}
-    scored = {one.number: one.scores[first.metric] for one in first.tried if one.scores}
-    others = sorted((one for one in first.tried[1:] if one.scores), key=lambda one: -scored[one.number])
-    failed = [(one.name, "–", "failed") for one in first.tried if one.state == "failed"]
+    sign = 1 if higher_is_better(first.metric) else -1
+    ranked = sorted(first.tried[1:], key=lambda one: -sign * one.scores.get(first.metric, -sign * math.inf))
     return Table(
         name=f"All arms that were screened on a frozen backbone, {count(len(first.seeds), 'seed')} each",
         columns=(
@@ -178,12 +181,13 @@ def _screened(selection: Selection) -> Table:
             Column(title=f"delta on val{unit.symbol and ', points'}", number=True),
             Column(title="goes on"),
         ),
-        rows=(
-            *(
-                (one.name, unit.delta(scored[one.number] - scored[0]), "yes" if one.number in picked else "no")
-                for one in others
-            ),
-            *failed,
+        rows=tuple(
+            (
+                one.name,
+                _delta(first.delta(one.number), unit),
+                "failed" if one.state == "failed" else "yes" if one.number in picked else "no",
+            )
+            for one in ranked
         ),
         folded=True,
     )
@@ -217,5 +221,7 @@ def _note(report: Report, selection: Selection) -> str:
     return " ".join(lines)
 
 
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
+def _mean(values: Sequence[float | None]) -> float | None:
+    """None where one is not known."""
+    known = [value for value in values if value is not None]
+    return fmean(known) if known and len(known) == len(values) else None

@@ -38,12 +38,9 @@ def said(first: FirstStage) -> tuple[str, ...]:
         f"{n['pruned']} pruned",
         *([f"{n['failed']} failed"] * bool(n["failed"])),
     ]
-    baseline = first.tried[0].scores[first.metric]
-    picks = {pick.number: pick.arm for pick in first.picks}
     found = [
-        f"{picks[one.number]} ({unit.said(one.scores[first.metric] - baseline)})"
-        for one in sorted(first.tried, key=lambda one: list(picks).index(one.number) if one.number in picks else -1)
-        if one.number in picks
+        pick.arm if (delta := first.delta(pick.number)) is None else f"{pick.arm} ({unit.said(delta)})"
+        for pick in first.picks
     ]
     sentences = [
         f"{count(len(points), 'point')} beside the baseline: {listed(states)}.",
@@ -83,13 +80,13 @@ def _table(first: FirstStage) -> Table:
 
 def _row(one: Tried, first: FirstStage, unit: Unit) -> tuple[str, ...]:
     picks = {pick.number: pick.arm for pick in first.picks}
-    score, baseline = one.scores.get(first.metric), first.tried[0].scores[first.metric]
+    score, delta = one.scores.get(first.metric), first.delta(one.number)
     return (
         one.name,
         str(one.number),
         str(one.epochs),
         "–" if score is None else unit.score(score),
-        "–" if score is None else unit.delta(score - baseline),
+        "–" if delta is None else unit.delta(delta),
         f"{one.state}, {picks[one.number]}" if one.number in picks else one.state,
         levers_words(one.levers),
     )

@@ -8,10 +8,10 @@ from matplotlib.ticker import MaxNLocator
 from analysis.findings.selection import FirstStage, Tried
 from analysis.report.drawing import ACCENT, INK, RULE, WARM, WIDTH, Figure, empty_plot, rows_plot, svg_of
 from analysis.report.searchmarks import (
-    BASELINE,
     DONE,
     RING,
     better,
+    draw_baseline,
     draw_points,
     frame,
     key,
@@ -33,7 +33,7 @@ def history(first: FirstStage) -> Figure:
     last = max(one.number for one in first.tried)
     numbers, scores = [n for n, _ in steps] + [last], [s for _, s in steps] + [steps[-1][1]]
     plot.axes.step(numbers, scores, where="post", color=ACCENT, linewidth=1.4, label="best so far")
-    plot.axes.axhline(score_of(first.tried[0], first), label="baseline", **BASELINE)
+    draw_baseline(plot.axes, first)
     draw_points(plot.axes, first, {one.number: float(one.number) for one in first.tried})
     scores_of = {one.number: score_of(one, first) for one in whole_points(first)}
     _number_picks(plot.axes, first, {number: (float(number), score) for number, score in scores_of.items()})
@@ -127,7 +127,8 @@ def _front(first: FirstStage, other: str, place: int) -> Figure:
     line = sorted(at[one.number] for one in front)
     axes.plot(*zip(*line, strict=True), color=ACCENT, linewidth=1.2, zorder=2, label="front")
     axes.plot(*zip(*at.values(), strict=True), **DONE, zorder=3, label="point")
-    axes.plot(*at[0], marker="s", color=WARM, markersize=7, linestyle="", zorder=4, label="baseline")
+    if 0 in at:
+        axes.plot(*at[0], marker="s", color=WARM, markersize=7, linestyle="", zorder=4, label="baseline")
     picks = [at[pick.number] for pick in first.picks if pick.number in at]
     axes.plot(*zip(*picks, strict=True), **RING, zorder=5, label="pick")
     _number_picks(axes, first, at)
@@ -141,8 +142,8 @@ def _front(first: FirstStage, other: str, place: int) -> Figure:
         name=f"search-front-{place}",
         title=f"What does {across} cost in {up}?",
         caption=(
-            f"The baseline and the {count(len(whole) - 1, 'point')} trained to the end on val; rings are picks, "
-            f"1 the best. On the front are the {len(front)} that no other equals or beats in all of "
+            f"The {count(len(whole), 'point')} trained to the end, the baseline among them, on val; rings are "
+            f"picks, 1 the best. On the front are the {len(front)} that no other equals or beats in all of "
             f"{', '.join(map(metric_title, first.objectives))}. It is of one training seed and goes through its "
             "luckiest runs, so it lies too far out."
         ),
@@ -160,11 +161,16 @@ def _history_caption(first: FirstStage) -> str:
         f"({n['done']}), crosses pruned ({n['pruned']}), at the score that they had then",
         f"{beyond} of these lie beyond the axis, on its edge" if beyond else "",
         f"{n['failed']} failed and {'has' if n['failed'] == 1 else 'have'} no score" if n["failed"] else "",
-        "the line is the best so far, the broken one the baseline "
-        f"(number 0, {unit_of(first.metric).score(first.tried[0].scores[first.metric])}), rings are the picks, 1 "
-        "the best, which the second stage trains again",
+        f"the line is the best so far, {_baseline_said(first)}, rings are the picks, 1 the best, which the second "
+        "stage trains again",
     ]
     return f"{'; '.join(filter(None, parts))}."
+
+
+def _baseline_said(first: FirstStage) -> str:
+    if first.baseline_score is None:
+        return f"the baseline (number 0) has no line, for it {'was pruned' if first.tried[0].scores else 'failed'}"
+    return f"the broken one the baseline (number 0, {unit_of(first.metric).score(first.baseline_score)})"
 
 
 def _said(first: FirstStage) -> str:

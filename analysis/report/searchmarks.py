@@ -14,7 +14,6 @@ RING: Mapping[str, Any] = {
     "marker": "o", "color": ACCENT, "markersize": 9.5, "markerfacecolor": "none", "markeredgewidth": 1.5,
     "linestyle": "",
 }  # fmt: skip
-BASELINE: Mapping[str, Any] = {"color": WARM, "linewidth": 1.1, "linestyle": (0, (5, 2))}
 _PRUNED: Mapping[str, Any] = {"marker": "x", "color": MUTED, "markersize": 4.5, "linestyle": ""}
 _OFF: Mapping[str, Any] = {"marker": 7, "color": MUTED, "markersize": 5, "linestyle": "", "clip_on": False}
 """7 is matplotlib's caret that stands on its base: it points down from the edge where it stands."""
@@ -70,6 +69,13 @@ def draw_points(axes: Axes, first: FirstStage, at: Mapping[int, float]) -> None:
     _draw(axes, at, scores, picks, RING, "pick")
     _draw(axes, at, dict.fromkeys(beyond, low if better(first) > 0 else high), beyond, _OFF, "pruned, off the axis")
     axes.set_ylim(low, high)
+
+
+def draw_baseline(axes: Axes, first: FirstStage) -> None:
+    """A line across at the baseline's score, where it has one."""
+    if first.baseline_score is not None:
+        score = unit_of(first.metric).factor * first.baseline_score
+        axes.axhline(score, color=WARM, linewidth=1.1, linestyle=(0, (5, 2)), label="baseline")
 
 
 def frame(axes: Axes) -> None:

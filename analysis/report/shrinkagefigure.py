@@ -56,7 +56,7 @@ def shrinkage_figure(report: Report, selection: Selection) -> Figure:
 def _steps(axes: Axes, row: int, one: Confirmed, unit: Unit) -> None:
     steps = [(one.first, row - _STEPS), (one.fresh, row), (one.test, row + _STEPS)]
     at = [(unit.factor * value, y) for value, y in steps if value is not None]
-    axes.plot(*zip(*at, strict=True), color=RULE, linewidth=1.6, zorder=2)
+    axes.plot([value for value, _ in at], [y for _, y in at], color=RULE, linewidth=1.6, zorder=2)
     for (value, y), look in zip(steps, _LOOKS, strict=True):
         if value is not None:
             axes.plot(unit.factor * value, y, linestyle="", zorder=4, **look)
@@ -65,8 +65,8 @@ def _steps(axes: Axes, row: int, one: Confirmed, unit: Unit) -> None:
         axes.plot(ends, (row + _STEPS,) * 2, color=INK, linewidth=1.3, zorder=3)
     if one.by_chance is not None:
         axes.plot(unit.factor * one.by_chance, row - _STEPS, linestyle="", zorder=5, **_CHANCE)
-    later = " → ".join("–" if value is None else unit.delta(value) for value in (one.fresh, one.test))
-    beside_row(axes, row, unit.delta(one.first), f"→ {later}")
+    seen, *later = ("–" if value is None else unit.delta(value) for value, _ in steps)
+    beside_row(axes, row, seen, f"→ {' → '.join(later)}")
 
 
 def _key(axes: Axes, selection: Selection) -> None:
@@ -83,7 +83,6 @@ def _key(axes: Axes, selection: Selection) -> None:
 
 
 def _read_out(one: Confirmed, unit: Unit) -> str:
-    steps = [f"{one.arm} {unit.said(one.first)} in the first stage"]
-    steps += [f"{unit.said(one.fresh)} with fresh seeds"] if one.fresh is not None else []
-    steps += [f"{unit.said(one.test)} on test"] if one.test is not None else []
-    return ", ".join(steps)
+    steps = {"in the first stage": one.first, "with fresh seeds": one.fresh, "on test": one.test}
+    said = [f"{unit.said(value)} {where}" for where, value in steps.items() if value is not None]
+    return f"{one.arm} {', '.join(said)}"

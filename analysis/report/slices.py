@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from analysis.findings.selection import FirstStage
 from analysis.report.drawing import INK, WIDTH, Figure, Plot, svg_of
-from analysis.report.searchmarks import BASELINE, better, draw_points, frame, key, score_of, whole_points
+from analysis.report.searchmarks import better, draw_baseline, draw_points, frame, key, score_of, whole_points
 from analysis.words import level_words, metric_title, unit_of
 
 _DECADE = 10.0
@@ -70,7 +70,7 @@ def _panels(n: int) -> tuple[Canvas, list[Axes]]:
 
 
 def _slice(axes: Axes, first: FirstStage, lever: str) -> None:
-    axes.axhline(score_of(first.tried[0], first), label="baseline", **BASELINE)
+    draw_baseline(axes, first)
     draw_points(axes, first, _places(axes, first, lever))
     axes.set_xlabel(lever, color=INK)
     frame(axes)

@@ -138,6 +138,15 @@ def test_a_pick_without_a_run_leaves_the_others_and_none_leaves_nothing():
     assert shrinkage(first, second_stage({})).optimism is None
 
 
+def test_a_baseline_that_did_not_reach_its_end_leaves_the_first_stage_without_deltas():
+    first, second = BY_HAND
+    lost = replace(first, tried=(replace(first.tried[0], state="failed", scores={}), *first.tried[1:]))
+    found = shrinkage(lost, second)
+    assert [(one.first, one.shrinkage) for one in found.confirmed] == [(None, None)] * 2
+    assert [one.fresh for one in found.confirmed] == [one.fresh for one in shrinkage(first, second).confirmed]
+    assert found.optimism is None
+
+
 def test_a_screening_has_kendalls_tau_in_place_of_shrinkage():
     first = first_stage([0.60, 0.64, 0.63, 0.62, 0.61], picks=[1, 2, 3, 4], stage="screen")
     fresh = {"pick-1": [0.63], "pick-2": [0.64], "pick-3": [0.62], "pick-4": [0.61]}

@@ -27,10 +27,9 @@ def read(folder, plain):
 
 
 def confirmed(first, fresh=(0.008, 0.004, -0.001), test=(0.005, 0.006, -0.002)):
-    baseline = first.tried[0].scores[first.metric]
     made = []
     for place, pick in enumerate(first.picks):
-        seen = next(one for one in first.tried if one.number == pick.number).scores[first.metric] - baseline
+        seen = first.delta(pick.number)
         made.append(
             Confirmed(
                 arm=pick.arm,
@@ -38,7 +37,7 @@ def confirmed(first, fresh=(0.008, 0.004, -0.001), test=(0.005, 0.006, -0.002)):
                 first=seen,
                 fresh=fresh[place],
                 n_seeds=5,
-                shrinkage=None if fresh[place] is None else seen - fresh[place],
+                shrinkage=None if None in (seen, fresh[place]) else seen - fresh[place],
                 test=test[place],
                 ci_low=None if test[place] is None else test[place] - 0.008,
                 ci_high=None if test[place] is None else test[place] + 0.008,
@@ -127,9 +126,27 @@ def test_what_of_it_was_luck_is_said_as_its_interval_has_it(found, luck, said):
 def test_what_is_not_trained_or_not_judged_yet_is_said_not_to_be(found):
     first = found.selection.first_stage
     waiting = with_selection(found, confirmed=confirmed(first, fresh=(0.008, None, None)), optimism=None)
-    assert "pick-2 and pick-3 have no finished run with fresh seeds." in confirmation(waiting).said[0]
+    assert "pick-2 and pick-3 have no run on val with fresh seeds." in confirmation(waiting).said[0]
     unjudged = with_selection(found, confirmed=confirmed(first, test=(None,) * 3))
     assert confirmation(unjudged).said[0].endswith("; on test it is not judged here.")
+
+
+@pytest.mark.parametrize("state", ["failed", "pruned"])
+def test_a_search_whose_baseline_did_not_reach_its_end_is_drawn_without_it(report, first, state):
+    scores = {} if state == "failed" else {first.metric: 0.5}
+    lost = replace(first, tried=(replace(first.tried[0], state=state, scores=scores), *first.tried[1:]))
+    report = replace(
+        report,
+        selection=Selection(
+            first_stage=lost, confirmed=confirmed(lost), optimism=None, yardstick=RULER, agreement=None
+        ),
+    )
+    with styled():
+        section, search = confirmation_section(report), search_section(report)
+    assert section.said[0].startswith(f"The baseline {'has failed' if state == 'failed' else 'was pruned'}")
+    assert section.tables[0].rows[0][1:3] == ("–", "+0.80")
+    assert "has no line" in search.figures[0].caption
+    assert "baseline" not in words(search.figures[0])
 
 
 def test_the_three_steps_of_every_pick_stand_where_the_axis_says(found):
