@@ -1,6 +1,6 @@
 """Whether a design can answer its own question, in sentences."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,7 +8,7 @@ from analysis.planning import SeedsNeeded
 from analysis.words import chance_of, count, hours, listed, metric_title, unit_of, usd
 from dermtune.forecast.costs import Bill
 from dermtune.forecast.foreseen import Forecast
-from dermtune.forecast.sight import Effect, LookSight, Sight, sees_nothing
+from dermtune.forecast.sight import LookSight, Sight, sees_nothing
 
 Kind = Literal["can", "cannot", "note"]
 
@@ -95,8 +95,7 @@ def _needed(forecast: Forecast, needed: SeedsNeeded) -> str:
 def _notes(forecast: Forecast, sight: Sight) -> Iterator[Sentence]:
     for text in (
         *_formalities(sight),
-        *_unseen(forecast, sight.interactions, "Whether {} compose is seen"),
-        *_unseen(forecast, sight.main_effects, "The main effect of {} is seen"),
+        *_unseen(forecast, sight),
         *_guards(forecast, sight),
         *_rare(forecast),
     ):
@@ -116,15 +115,18 @@ def _formalities(sight: Sight) -> Iterator[str]:
         )
 
 
-def _unseen(forecast: Forecast, effects: Mapping[str, Effect], said: str) -> Iterator[str]:
+def _unseen(forecast: Forecast, sight: Sight) -> Iterator[str]:
+    """One line on the grid's effects that are not seen at the margin, where there are any."""
     margin = forecast.plan.sweep.margin
-    for name, effect in effects.items():
-        if margin and effect.size > margin:
-            needed = effect.needed.said if effect.needed else ""
-            yield (
-                f"{said.format(name.replace(' × ', ' and '))} from {_size(forecast, effect.size)} on; "
-                f"for the margin, {_margin(forecast)}, it takes {needed}."
-            )
+    interactions = {f"whether {name.replace(' × ', ' and ')} compose": e for name, e in sight.interactions.items()}
+    effects = interactions | {f"the main effect of {name}": e for name, e in sight.main_effects.items()}
+    unseen = [
+        f"{name} (from {_size(forecast, effect.size)} on; the margin takes {effect.needed.said})"
+        for name, effect in effects.items()
+        if effect.needed and effect.size > margin
+    ]
+    if unseen:
+        yield f"The grid cannot see at its margin {listed(unseen, at_most=len(unseen))}."
 
 
 def _guards(forecast: Forecast, sight: Sight) -> Iterator[str]:

@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterator, Sequence
 
 from rich.console import Console, RenderableType
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -14,7 +13,6 @@ from analysis.words import (
     chance_of,
     correlation,
     count,
-    hours,
     level_title,
     listed,
     metric_title,
@@ -42,7 +40,8 @@ def print_forecast(forecast: Forecast, console: Console) -> None:
         parts.append(_looks(forecast))
     parts += [_basis(forecast), _answer(answer(forecast))]
     for part in parts:
-        console.print(Padding(part, (0, 0, 1, 0)), highlight=False)
+        console.print(part, highlight=False)
+        console.print()
 
 
 def _table(*columns: str) -> Table:
@@ -64,7 +63,7 @@ def _arms(forecast: Forecast) -> Table:
     for arm in forecast.arms[:MOST_ARMS]:
         levers = ", ".join(level_title(lever, value) for lever, value in arm.changes.items())
         named = Text(arm.name)
-        if levers and forecast.plan.sweep.arms:
+        if forecast.plan.sweep.arms and levers != arm.name:
             named.append(f"  {levers}", "dim")
         table.add_row(named, str(arm.n_done), str(arm.n_to_run), *_billed(arm.left, priced=priced))
     if len(forecast.arms) > MOST_ARMS:
@@ -125,12 +124,8 @@ def _basis(forecast: Forecast) -> Table:
     grid.add_row("seeds", f"{len(plan.seeds)}: {', '.join(map(str, plan.seeds))}")
     if sweep.looks:
         grid.add_row("looks", _reached(sweep.looks, len(plan.seeds), adaptive=sweep.repeats == "adaptive"))
-    done = f"{len(plan.trials) - forecast.n_missing} done, {forecast.n_missing} to run"
-    grid.add_row("trials", f"{len(plan.trials)}: {done}")
     grid.add_row("metric", f"{metric_title(sweep.primary_metric)}, margin {_size(forecast, sweep.margin)}")
     grid.add_row("time", _time(forecast))
-    if forecast.left.usd is not None:
-        grid.add_row("cost", f"{usd(forecast.left.usd)} for {hours(forecast.left.hours or 0.0)}")
     if forecast.budget.limits.any or forecast.budget.spent().hours:
         title = "budget" if forecast.budget.limits.any else "spent"
         grid.add_row(title, outlook(forecast.budget, plan, forecast.missing))
