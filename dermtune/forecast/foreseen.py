@@ -15,8 +15,8 @@ from dermtune.forecast.costs import (
     total,
     whole_cost,
 )
-from dermtune.forecast.pace import Pace
-from dermtune.forecast.sight import UNKNOWN, Known, Sight, sight
+from dermtune.forecast.pacing import Pace
+from dermtune.forecast.seeing import UNKNOWN, Known, Sight, sight
 from dermtune.plan import Plan, Trial
 
 

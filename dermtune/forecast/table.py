@@ -20,10 +20,10 @@ from analysis.words import (
     usd,
 )
 from dermtune.bill import outlook
-from dermtune.forecast.answer import Kind, Sentence, answer
+from dermtune.forecast.answers import Kind, Sentence, answer
 from dermtune.forecast.costs import Bill, FirstCost
 from dermtune.forecast.foreseen import Forecast
-from dermtune.forecast.sight import LookSight, sees_nothing
+from dermtune.forecast.seeing import LookSight, sees_nothing
 from dermtune.plan import Search
 from dermtune.progress import duration
 

@@ -8,7 +8,7 @@ from analysis.planning import SeedsNeeded
 from analysis.words import chance_of, count, hours, listed, metric_title, unit_of, usd
 from dermtune.forecast.costs import Bill
 from dermtune.forecast.foreseen import Forecast
-from dermtune.forecast.sight import LookSight, Sight, sees_nothing
+from dermtune.forecast.seeing import LookSight, Sight, sees_nothing
 
 Kind = Literal["can", "cannot", "note"]
 

@@ -77,7 +77,7 @@ class Sight:
     looks: tuple[LookSight, ...]
     """By number of seeds; one where none are declared."""
     needed: SeedsNeeded | None
-    """What it takes to find a true delta as large as the margin; None where that is nought."""
+    """What it takes to find a true delta of the margin, at the last look's level; None where that is nought."""
     main_effects: Mapping[str, Effect]
     """By lever; empty where the grid has one lever."""
     interactions: Mapping[str, Effect]
@@ -103,22 +103,21 @@ def sight(plan: Plan, known: Known) -> Sight:
     together, margin = len(plan.arms) - 1, sweep.margin
     looks = _looks(plan, layout)
     judged = [look for look in looks if look.reached] or [*looks[:1]]
-    n_seeds, level = judged[-1].n_seeds, 1 - judged[-1].alpha
+    n_seeds, level, last = judged[-1].n_seeds, 1 - judged[-1].alpha, 1 - looks[-1].alpha
 
     def seen(targets: Mapping[str, Target]) -> dict[str, Effect]:
-        aims = {name: Aim(target=target, level=level) for name, target in targets.items()}
         return {
             name: Effect(
-                size=smallest_detectable(layout, n_seeds, aim),
-                needed=seeds_for(margin, layout, aim) if margin else None,
+                size=smallest_detectable(layout, n_seeds, Aim(target=target, level=level)),
+                needed=seeds_for(margin, layout, Aim(target=target, level=last)) if margin else None,
             )
-            for name, aim in aims.items()
+            for name, target in targets.items()
         }
 
     return Sight(
         variation=known.variation,
         looks=looks,
-        needed=seeds_for(margin, layout, Aim(n_comparisons=together, level=level)) if margin else None,
+        needed=seeds_for(margin, layout, Aim(n_comparisons=together, level=last)) if margin else None,
         main_effects=seen(_main_effects(sweep.grid)),
         interactions=seen(_interactions(sweep.grid)),
         guards=_guards(plan, known, n_seeds, level),
