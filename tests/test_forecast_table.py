@@ -51,7 +51,7 @@ time     36 min in all, 15 trials of 2 min (2 min to 3 min at a step's
 noise    run-to-run sd 0.6 pt, assumed; images not counted
 
 ✗ This design cannot see its own margin: a true delta of 1 pt is found in 16% of
-  sweeps at the look at 5 seeds, all 2 arms judged at once. It finds one of 2 pt
+  sweeps at the look at 5 seeds, both arms judged at once. It finds one of 2 pt
   in four sweeps of five; the look at 10 seeds finds 1 pt: --seeds 10, 1.19
   hours and $2.99 in all.
 ! The look at 3 seeds is a formality: it judges at a level of 0.035%, and finds

@@ -70,7 +70,9 @@ def _one_seed(forecast: Forecast, sight: Sight) -> str:
 
 
 def _found(forecast: Forecast, look: LookSight) -> str:
-    together = f", all {len(forecast.plan.arms) - 1} arms judged at once" if len(forecast.plan.arms) > 2 else ""
+    n_others = len(forecast.plan.arms) - 1
+    arms = "both arms" if n_others == 2 else f"all {n_others} arms"
+    together = f", {arms} judged at once" if n_others > 1 else ""
     of = f" at the look at {look.n_seeds} seeds" if forecast.plan.sweep.looks else ""
     return f"a true delta of {_margin(forecast)} is found in {_chance(look.chance)} of sweeps{of}{together}"
 

@@ -68,9 +68,9 @@ class Timing:
         """What a whole trial takes, `once` left out.
 
         start + epochs (steps x step + n_val x evaluation + checkpoint) + 2 (n_val + n_test) x evaluation; a last
-        batch that is not full counts as the part of a step that it is.
+        batch that is not full counts as the part of a step that it is, unless it is the only one.
         """
-        n_steps = training.epochs * self.n_train / (training.batch_size * training.accumulation)
+        n_steps = training.epochs * max(1.0, self.n_train / (training.batch_size * training.accumulation))
         epochs = training.epochs * (self.n_val * self.evaluation + self.checkpoint)
         predictions = VIEWS * (self.n_val + self.n_test) * self.evaluation
         return self.step.times(n_steps).plus(self.start + epochs + predictions)

@@ -78,7 +78,7 @@ class _Stopwatch(TrainerCallback):
         excess = sum(self._warm_up) - len(self._warm_up) * typical
         return Timing(
             once=once,
-            start=(self._first_step or began) - began + max(0.0, excess),
+            start=(began if self._first_step is None else self._first_step) - began + max(0.0, excess),
             step=Seconds(low=low, typical=typical, high=high),
             n_steps=len(self._steps),
             evaluation=median(self._evaluations),
@@ -92,7 +92,8 @@ class _Stopwatch(TrainerCallback):
     @override
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._since = _now()
-        self._first_step = self._first_step or self._since
+        if self._first_step is None:
+            self._first_step = self._since
 
     @override
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
