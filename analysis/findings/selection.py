@@ -54,6 +54,8 @@ class FirstStage:
     importances: Mapping[str, float] = field(default_factory=dict)
     """Each lever's share in the variance of the metric over the points (fANOVA), summing to one; empty of a
     screening."""
+    by_factors: tuple[str, ...] = ()
+    """Levers whose range is searched by the logarithm."""
 
     @property
     def baseline_score(self) -> float | None:
