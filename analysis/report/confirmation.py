@@ -208,9 +208,9 @@ def _note(report: Report, selection: Selection) -> str:
         ]
     else:
         lines = [
-            "Whatever is picked for being the best of many was in part lucky: its first delta is too large (the "
-            "winner's curse). Fresh seeds on the same val show what was luck of the runs; test shows besides what "
-            "was luck of val's images, or is other there. Nothing is picked on test.",
+            "Whatever is picked for being the best of many was in part lucky: on average its first delta is too "
+            "large (the winner's curse). Fresh seeds on the same val show what was luck of the runs; test shows "
+            "besides what was luck of val's images, or is other there. Nothing is picked on test.",
         ]
         if selection.yardstick and selection.yardstick.n_scored > selection.yardstick.n_whole:
             more = unit_of(first.metric).said(selection.yardstick.best_scored)

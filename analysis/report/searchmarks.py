@@ -52,7 +52,8 @@ def _drawn_limits(first: FirstStage) -> tuple[float, float]:
     low, high = min(whole), max(whole)
     span = (high - low) or abs(high) or 1.0
     scored = [score_of(one, first) for one in first.tried if one.state != "failed"]
-    return max(min(scored), low - span), min(max(scored), high + span)
+    within = [score for score in scored if low - span <= score <= high + span]
+    return min(within), max(within)
 
 
 def n_beyond(first: FirstStage) -> int:
