@@ -125,7 +125,7 @@ class Yardstick:
     best: float
     """Expected delta of the best of `n_whole` points if no lever did anything."""
     best_scored: float
-    """The same of `n_scored`: what it is at most, if pruning stops none that would have been the best."""
+    """The same of `n_scored`, an upper bound: that of `n_whole` is too small where pruning stops the worse."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

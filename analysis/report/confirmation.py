@@ -214,7 +214,10 @@ def _note(report: Report, selection: Selection) -> str:
         ]
         if selection.yardstick and selection.yardstick.n_scored > selection.yardstick.n_whole:
             more = unit_of(first.metric).said(selection.yardstick.best_scored)
-            lines.append(f"By chance counts whole points; with those that were pruned it is at most {more}.")
+            lines.append(
+                f"By chance counts points trained to the end; what picking alone shows lies between that and "
+                f"{more} for the best, which counts the pruned ones too."
+            )
         if len(first.objectives) > 1:
             lines.append("Picks were sought by several objectives, so chance alone shows less in the metric.")
     if (report.metric, report.baseline) != (first.metric, first.tried[0].name):
