@@ -14,13 +14,18 @@ import mlflow
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 
 from analysis.predictions import read_predictions
 from dermtune import course, sweep
+from dermtune import task as tasks
+from dermtune.arguments import parse
 from dermtune.config import DataConfig
 from dermtune.data.decoding import decode
 from dermtune.serving import load_classifier
+from dermtune.task import prepare
 from dermtune.timing import TimingError, asking
+from dermtune.timing.machine import Machine
 from tests.tiny_sweep import QUESTION, RECIPE
 
 ROOT = Path(__file__).parents[1]
@@ -28,6 +33,12 @@ ROOT = Path(__file__).parents[1]
 DIVERGING = QUESTION.replace('"focal_gamma": (0.0, 2.0)', '"learning_rate": (1e-3, 1e30)').replace(
     '"focal_gamma": 0.0', '"learning_rate": 1e-3'
 )
+
+
+NO_ATTENTION = QUESTION.replace('"focal_gamma": (0.0, 2.0)', '"tuning": ("full", "lora")').replace(
+    '"focal_gamma": 0.0', '"tuning": "full"'
+)
+"""Asks for what the recipe's small ResNet does not have."""
 
 
 @pytest.fixture(scope="module")
@@ -142,12 +153,31 @@ def test_a_second_dry_run_says_the_same_without_timing_anything(arguments, capsy
     assert first.endswith(second)
 
 
-def test_a_dry_run_refuses_the_model_that_a_start_would_refuse(arguments, capsys):
-    Path("question.py").write_text(
-        QUESTION.replace('"focal_gamma": (0.0, 2.0)', '"tuning": ("full", "lora")').replace(
-            '"focal_gamma": 0.0', '"tuning": "full"'
-        )
+def test_a_start_that_follows_knows_what_its_trials_take_before_the_first_is_admitted(arguments):
+    assert sweep.main([*arguments, "--dry-run"]) == 0
+    asked = parse([*arguments, "--max-hours", "1"])
+    foreseen = prepare(asked, Console(quiet=True))
+    assert foreseen.recipe.seconds_per_trial is None
+    assert foreseen.budget({}).trial_hours.expected == pytest.approx(
+        foreseen.pace({}).mean(foreseen.plan.trials) / 3600
     )
+
+
+@pytest.mark.parametrize("elsewhere", [["--gpus-per-trial", "1"], ["--address", "10.0.0.1:6379"]])
+def test_where_no_trial_trains_here_nothing_is_timed_here_and_models_are_checked_all_the_same(
+    arguments, elsewhere, capsys, monkeypatch
+):
+    monkeypatch.setattr(tasks, "this_machine", lambda: Machine(processor="any", cores=2))
+    monkeypatch.setattr(course, "time_kinds", None)
+    assert sweep.main([*arguments, *elsewhere, "--dry-run"]) == 0
+    assert re.search(r"^time +unknown until a first trial is done", capsys.readouterr().out, re.MULTILINE)
+    Path("question.py").write_text(NO_ATTENTION)
+    assert sweep.main([*arguments, *elsewhere, "--dry-run"]) == 2
+    assert "in arm 'tuning=lora'" in capsys.readouterr().err
+
+
+def test_a_dry_run_refuses_the_model_that_a_start_would_refuse(arguments, capsys):
+    Path("question.py").write_text(NO_ATTENTION)
     refused = []
     for more in ([], ["--dry-run"]):
         assert sweep.main([*arguments, *more]) == 2
