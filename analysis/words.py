@@ -134,9 +134,9 @@ def level_words(level: object) -> str:
     return f"{level:g}" if isinstance(level, float) else str(level)
 
 
-def interval_title(level: float) -> str:
-    """`95% interval`, or `99.97% interval` at a strict look."""
-    return f"{100 * level:.4g}% interval"
+def interval_title(level: float | None) -> str:
+    """`95% interval`, or `99.97% interval` at a strict look; `interval` where looks of unlike levels are mixed."""
+    return "interval" if level is None else f"{100 * level:.4g}% interval"
 
 
 def pvalue(value: float) -> str:

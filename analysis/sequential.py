@@ -1,0 +1,138 @@
+"""Sweeps of scores alone, drawn from their variances and followed through their looks in closed form.
+
+The noise, how it is pooled and paired, and what a look makes of it are those of a report; only its replicates are
+replaced, by Dunnett's distribution, which of seeds alone they reproduce. A sweep takes milliseconds.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from analysis.adaptive import Course, Stage, Standing, fate_of, follow
+from analysis.influence import Measured, no_units
+from analysis.looks import ALPHA
+from analysis.metrics import Floats
+from analysis.multiplicity import dunnett_quantile
+from analysis.noise import RUN_SD, Term, seed_noise
+from analysis.planning import Variation
+from analysis.records import Fate
+from analysis.variance import Contrast, contrast
+
+BASELINE = "baseline"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Truth:
+    """A sweep whose truth is known."""
+
+    deltas: tuple[float, ...]
+    """True delta of each arm but the baseline, a fraction."""
+    variation: Variation
+    margin: float
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """Names, the baseline first."""
+        return (BASELINE, *(f"arm{number}" for number in range(1, len(self.deltas) + 1)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """One sweep drawn from a truth."""
+
+    truth: Truth
+    scores: Floats
+    """Of every arm and seed, [A, R], the baseline first."""
+    of_images: Floats
+    """What these test images add to each arm's score, [A]."""
+
+    def measured(self, seeds: Mapping[str, int]) -> list[Measured]:
+        """The arms that are named, each with its first so many seeds."""
+        return [
+            Measured(
+                arm=arm,
+                seeds=tuple(range(seeds[arm])),
+                scores=self.scores[number, : seeds[arm]],
+                influence=np.zeros((seeds[arm], 0)),
+            )
+            for number, arm in enumerate(self.truth.arms)
+            if arm in seeds
+        ]
+
+
+def drawn_scores(truth: Truth, *, n_seeds: int, n_sets: int, rng_seed: int) -> Iterator[Scored]:
+    """`n_sets` sweeps of normal scores: what an arm is worth, what a seed does to all arms, what a run adds."""
+    rng = np.random.default_rng(rng_seed)
+    v, n_arms = truth.variation, len(truth.arms)
+    shared, own = math.sqrt(max(0.0, v.seed_correlation)) * v.run_sd, math.sqrt(1 - max(0.0, v.seed_correlation))
+    worth = np.asarray([0.0, *truth.deltas])[:, None]
+    for _ in range(n_sets):
+        runs = rng.normal(0, shared, n_seeds) + rng.normal(0, own * v.run_sd, (n_arms, n_seeds))
+        of_images = rng.normal(0, v.image_sd / math.sqrt(2), n_arms)
+        yield Scored(truth=truth, scores=worth + runs + of_images[:, None], of_images=of_images)
+
+
+def standings(sweep: Scored, seeds: Mapping[str, int], alpha: float) -> dict[str, Standing]:
+    """Where each arm stands with so many seeds each, its interval at 1 - alpha over all arms at once."""
+    noise, n_family = seed_noise(sweep.measured(seeds), run_sd=RUN_SD), len(seeds) - 1
+    images = Term(variance=sweep.truth.variation.image_sd**2, df=math.inf)
+    found = {}
+    for arm in seeds:
+        if arm != BASELINE:
+            c = replace(contrast(arm, {arm: 1.0, BASELINE: -1.0}, noise, no_units()), img=images)
+            found[arm] = _standing(c, n_family, alpha)
+    return found
+
+
+def _standing(c: Contrast, n_family: int, alpha: float) -> Standing:
+    total = c.total("both" if c.img.variance else "seeds")  # the same, and sooner found
+    half = dunnett_quantile(n_family, round(total.df, 1), 1 - alpha) * math.sqrt(total.variance)
+    return Standing(
+        gain=c.delta,
+        low=c.delta - half,
+        high=c.delta + half,
+        v_seed=c.seed.variance,
+        v_images=c.img_alone,
+    )
+
+
+def followed(sweep: Scored, looks: Sequence[int], *, gives_up: bool = True) -> "Followed":
+    """The sweep with adaptive repeats at these looks."""
+    last: dict[str, Standing] = {}
+
+    def judge(stage: Stage) -> dict[str, Fate]:
+        found = standings(sweep, stage.arms, stage.look.alpha)
+        last.update({arm: found[arm] for arm in stage.judged})
+        n_family, margin = len(stage.arms) - 1, sweep.truth.margin
+        fates = {arm: fate_of(found[arm], margin, stage, n_family) for arm in stage.judged}
+        return {arm: fate for arm, fate in fates.items() if gives_up or fate != "given up"}
+
+    course = follow(sweep.truth.arms, looks, n_complete=lambda _: looks[-1], judge=judge)
+    return Followed(course=course, standings=last)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Followed:
+    """A drawn sweep at its end."""
+
+    course: Course
+    standings: Mapping[str, Standing]
+    """Of every arm, at the look that judges it."""
+
+    @property
+    def n_trials(self) -> int:
+        """Trials that were paid for."""
+        return sum(map(self.course.n_seeds, (self.course.baseline, *self.course.fates)))
+
+
+def expected_trials(truth: Truth, looks: Sequence[int], *, n_sets: int = 100) -> float:
+    """Trials that a sweep with adaptive repeats takes, the mean over drawn ones."""
+    sweeps = drawn_scores(truth, n_seeds=looks[-1], n_sets=n_sets, rng_seed=0)
+    return float(np.mean([followed(sweep, looks).n_trials for sweep in sweeps]))
+
+
+def fixed(sweep: Scored, n_seeds: int) -> dict[str, Standing]:
+    """Where each arm stands with so many seeds of every arm, judged once."""
+    return standings(sweep, dict.fromkeys(sweep.truth.arms, n_seeds), ALPHA)
