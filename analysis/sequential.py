@@ -5,7 +5,7 @@ replaced, by Dunnett's distribution, which of seeds alone they reproduce. A swee
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -74,16 +74,24 @@ def drawn_scores(truth: Truth, *, n_seeds: int, n_sets: int, rng_seed: int) -> I
         yield Scored(truth=truth, scores=worth + runs + of_images[:, None], of_images=of_images)
 
 
+def contrasts(sweep: Scored, seeds: Mapping[str, int]) -> list[Contrast]:
+    """Each arm's delta with so many seeds each, taken apart."""
+    noise = seed_noise(sweep.measured(seeds), run_sd=RUN_SD)
+    images = Term(variance=sweep.truth.variation.image_sd**2, df=math.inf)
+    return [
+        replace(contrast(arm, {arm: 1.0, BASELINE: -1.0}, noise, no_units()), img=images)
+        for arm in seeds
+        if arm != BASELINE
+    ]
+
+
 def standings(sweep: Scored, seeds: Mapping[str, int], alpha: float) -> dict[str, Standing]:
     """Where each arm stands with so many seeds each, its interval at 1 - alpha over all arms at once."""
-    noise, n_family = seed_noise(sweep.measured(seeds), run_sd=RUN_SD), len(seeds) - 1
-    images = Term(variance=sweep.truth.variation.image_sd**2, df=math.inf)
-    found = {}
-    for arm in seeds:
-        if arm != BASELINE:
-            c = replace(contrast(arm, {arm: 1.0, BASELINE: -1.0}, noise, no_units()), img=images)
-            found[arm] = _standing(c, n_family, alpha)
-    return found
+    return {c.name: _standing(c, len(seeds) - 1, alpha) for c in contrasts(sweep, seeds)}
+
+
+Stands = Callable[[Scored, Mapping[str, int], float], Mapping[str, Standing]]
+"""What finds where the arms of a sweep stand, by the seeds of each and the error of all intervals together."""
 
 
 def _standing(c: Contrast, n_family: int, alpha: float) -> Standing:
@@ -98,18 +106,19 @@ def _standing(c: Contrast, n_family: int, alpha: float) -> Standing:
     )
 
 
-def followed(sweep: Scored, looks: Sequence[int], *, gives_up: bool = True) -> "Followed":
-    """The sweep with adaptive repeats at these looks."""
+def followed(
+    sweep: Scored, looks: Sequence[int], *, n_seeds: int | None = None, stands: Stands = standings
+) -> "Followed":
+    """The sweep with adaptive repeats at these looks, those beyond `n_seeds` seeds left out."""
     last: dict[str, Standing] = {}
 
     def judge(stage: Stage) -> dict[str, Fate]:
-        found = standings(sweep, stage.arms, stage.look.alpha)
+        found = stands(sweep, stage.arms, stage.look.alpha)
         last.update({arm: found[arm] for arm in stage.judged})
         n_family, margin = len(stage.arms) - 1, sweep.truth.margin
-        fates = {arm: fate_of(found[arm], margin, stage, n_family) for arm in stage.judged}
-        return {arm: fate for arm, fate in fates.items() if gives_up or fate != "given up"}
+        return {arm: fate_of(found[arm], margin, stage, n_family) for arm in stage.judged}
 
-    course = follow(sweep.truth.arms, looks, n_complete=lambda _: looks[-1], judge=judge)
+    course = follow(sweep.truth.arms, looks, n_complete=lambda _: n_seeds or looks[-1], judge=judge)
     return Followed(course=course, standings=last)
 
 
@@ -127,10 +136,10 @@ class Followed:
         return sum(map(self.course.n_seeds, (self.course.baseline, *self.course.fates)))
 
 
-def expected_trials(truth: Truth, looks: Sequence[int], *, n_sets: int = 100) -> float:
-    """Trials that a sweep with adaptive repeats takes, the mean over drawn ones."""
+def expected_trials(truth: Truth, looks: Sequence[int], *, n_seeds: int, n_sets: int = 40) -> float:
+    """Trials that a sweep with adaptive repeats and `n_seeds` seeds at most takes, the mean over drawn ones."""
     sweeps = drawn_scores(truth, n_seeds=looks[-1], n_sets=n_sets, rng_seed=0)
-    return float(np.mean([followed(sweep, looks).n_trials for sweep in sweeps]))
+    return float(np.mean([followed(sweep, looks, n_seeds=n_seeds).n_trials for sweep in sweeps]))
 
 
 def fixed(sweep: Scored, n_seeds: int) -> dict[str, Standing]:

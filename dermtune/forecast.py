@@ -3,7 +3,7 @@
 import itertools
 import math
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,7 @@ from dermtune.config import Scalar
 from dermtune.plan import Plan, Trial
 from dermtune.progress import duration
 from dermtune.recipes import Recipe
+from dermtune.spared import foretold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +73,14 @@ class Forecast:
     sight: Sight | None
     """None of a lone arm, which is compared with nothing."""
 
+    n_spared: int = 0
+    """Trials that no look asks for any more."""
+
+    @property
+    def n_done(self) -> int:
+        """How many trials are there."""
+        return len(self.plan.trials) - self.n_missing - self.n_spared
+
     @property
     def n_missing(self) -> int:
         """How many trials would run."""
@@ -85,9 +94,13 @@ def forecast(
     budget: Budget,
     *,
     variation: Variation = ASSUMED,
+    spared: Collection[str] = (),
 ) -> Forecast:
-    """The forecast of a plan of which `done` (manifests by trial_id) is there already; starts nothing."""
-    missing = tuple(trial for trial in plan.trials if trial.trial_id not in done)
+    """The forecast of a plan of which `done` (manifests by trial_id) is there already; starts nothing.
+
+    `spared` are ids of trials that no look asks for any more.
+    """
+    missing = tuple(trial for trial in plan.trials if trial.trial_id not in done and trial.trial_id not in spared)
     needed, price = budget.hours_needed(missing), budget.limits.usd_per_hour
     return Forecast(
         plan=plan,
@@ -97,6 +110,7 @@ def forecast(
         hours_left=needed,
         usd_left=None if needed is None or price is None else needed * price,
         sight=_sight(plan, variation) if len(plan.arms) > 1 else None,
+        n_spared=len(spared),
     )
 
 
@@ -156,7 +170,11 @@ def print_forecast(forecast: Forecast, console: Console) -> None:
     grid.add_row("seeds", f"{len(plan.seeds)}: {', '.join(map(str, plan.seeds))}")
     if sweep.looks:
         grid.add_row("looks", _looks(sweep.looks, len(plan.seeds)))
-    done = f"{len(plan.trials) - forecast.n_missing} done, {forecast.n_missing} to run"
+    if sweep.repeats == "adaptive" and forecast.sight:
+        grid.add_row("repeats", foretold(plan, forecast.sight.variation))
+    spared = f", {forecast.n_spared} spared by looks" if forecast.n_spared else ""
+    most = " at most" if sweep.repeats == "adaptive" else ""
+    done = f"{forecast.n_done} done, {forecast.n_missing} to run{most}{spared}"
     grid.add_row("trials", f"{len(plan.trials)}: {done}")
     grid.add_row("metric", f"{metric_title(sweep.primary_metric)}, margin {_size(plan, sweep.margin)}")
     grid.add_row("time", _time(forecast))

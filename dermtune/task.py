@@ -27,6 +27,7 @@ from dermtune.ledger import SweepFolder
 from dermtune.loading import load_recipe, load_sweep
 from dermtune.plan import Plan, Sweep, plan
 from dermtune.recipes import Recipe
+from dermtune.spared import course_in, spared
 from dermtune.steps import steps
 
 Manifests = Mapping[str, Mapping[str, Any]]
@@ -67,6 +68,7 @@ class Task:
             done,
             self.budget(done),
             variation=self._variation(done),
+            spared=spared(self.plan, done, course_in(self.folder, self.plan)),
         )
 
     def budget(self, done: Manifests) -> Budget:
