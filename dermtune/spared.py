@@ -70,9 +70,9 @@ def standing(course: Course) -> str:
     if not course.open:
         then = "no arm is open, and the baseline stops too"
     elif look.later:
-        then = f"{going} and the baseline {'go' if len(course.open) > 1 else 'goes'} on to {look.later[0]} seeds"
+        then = f"{going} and the baseline go on to {look.later[0]} seeds"
     else:
-        then = f"{going} stay open, and this was the last look"
+        then = f"{going} {'stay' if len(course.open) > 1 else 'stays'} open, and this was the last look"
     return f"Look {look.number} of {look.of}, at {count(look.n_seeds, 'seed')}: {found}; {then}."
 
 
