@@ -4,21 +4,24 @@ The noise, how it is pooled and paired, and what a look makes of it are those of
 replaced, by Dunnett's distribution, which of seeds alone they reproduce. A sweep takes milliseconds.
 """
 
+import functools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.optimize import brentq
+from scipy.special import stdtr
 
 from analysis.adaptive import Course, Stage, Standing, fate_of, follow
 from analysis.influence import Measured, no_units
 from analysis.looks import ALPHA
 from analysis.metrics import Floats
-from analysis.multiplicity import dunnett_quantile
-from analysis.noise import RUN_SD, Term, seed_noise
+from analysis.multiplicity import dunnett_probability
+from analysis.noise import RUN_SD, Term, pooled_noise
 from analysis.planning import Variation
 from analysis.records import Fate
-from analysis.variance import Contrast, contrast
+from analysis.variance import Contrast, contrast, t_quantile
 
 BASELINE = "baseline"
 
@@ -74,36 +77,58 @@ def drawn_scores(truth: Truth, *, n_seeds: int, n_sets: int, rng_seed: int) -> I
         yield Scored(truth=truth, scores=worth + runs + of_images[:, None], of_images=of_images)
 
 
-def contrasts(sweep: Scored, seeds: Mapping[str, int]) -> list[Contrast]:
-    """Each arm's delta with so many seeds each, taken apart."""
-    noise = seed_noise(sweep.measured(seeds), run_sd=RUN_SD)
+def contrasts(sweep: Scored, seeds: Mapping[str, int], arms: Collection[str]) -> list[Contrast]:
+    """The delta of each of these arms with so many seeds each, taken apart; the noise is that of all."""
+    noise = pooled_noise(sweep.measured(seeds), run_sd=RUN_SD)
     images = Term(variance=sweep.truth.variation.image_sd**2, df=math.inf)
-    return [
-        replace(contrast(arm, {arm: 1.0, BASELINE: -1.0}, noise, no_units()), img=images)
-        for arm in seeds
-        if arm != BASELINE
-    ]
+    return [replace(contrast(arm, {arm: 1.0, BASELINE: -1.0}, noise, no_units()), img=images) for arm in arms]
 
 
-def standings(sweep: Scored, seeds: Mapping[str, int], alpha: float) -> dict[str, Standing]:
-    """Where each arm stands with so many seeds each, its interval at 1 - alpha over all arms at once."""
-    return {c.name: _standing(c, len(seeds) - 1, alpha) for c in contrasts(sweep, seeds)}
+def standings(sweep: Scored, stage: Stage) -> dict[str, Standing]:
+    """Where each arm that the stage judges stands, by intervals that hold for all arms at once."""
+    family = contrasts(sweep, stage.arms, sweep.truth.arms[1:])
+    return {arm: found for arm, found in _standings(family, stage.look.alpha).items() if arm in stage.judged}
 
 
-Stands = Callable[[Scored, Mapping[str, int], float], Mapping[str, Standing]]
-"""What finds where the arms of a sweep stand, by the seeds of each and the error of all intervals together."""
+Stands = Callable[[Scored, Stage], Mapping[str, Standing]]
+"""What finds where the arms of a sweep stand that a stage judges."""
 
 
-def _standing(c: Contrast, n_family: int, alpha: float) -> Standing:
-    total = c.total("both" if c.img.variance else "seeds")  # the same, and sooner found
-    half = dunnett_quantile(n_family, round(total.df, 1), 1 - alpha) * math.sqrt(total.variance)
-    return Standing(
-        gain=c.delta,
-        low=c.delta - half,
-        high=c.delta + half,
-        v_seed=c.seed.variance,
-        v_images=c.img_alone,
-    )
+def _standings(family: Sequence[Contrast], alpha: float) -> dict[str, Standing]:
+    """Each contrast's interval by itself, widened by one factor so that all of them hold together."""
+    totals = {c.name: c.total("both" if c.img.variance else "seeds") for c in family}  # the same, and sooner found
+    own = {c.name for c in family if any(part.own for part in c.parts)}
+    dfs = {name: round(total.df, 1) for name, total in totals.items()}
+    pooled = [df for name, df in dfs.items() if name not in own]
+    widening = _widening(len(pooled), min(pooled, default=1.0), tuple(sorted(dfs[name] for name in own)), alpha)
+    found = {}
+    for c in family:
+        half = widening * t_quantile(dfs[c.name], 1 - alpha) * math.sqrt(totals[c.name].variance)
+        found[c.name] = Standing(
+            gain=c.delta,
+            low=c.delta - half,
+            high=c.delta + half,
+            v_seed=c.seed.variance,
+            v_images=c.img_alone,
+        )
+    return found
+
+
+@functools.lru_cache(maxsize=4096)
+def _widening(n_pooled: int, df: float, own: tuple[float, ...], alpha: float) -> float:
+    """How much wider the intervals of a family are than each one's own.
+
+    Deltas on pooled noise are Dunnett's; one that rests on its own runs, with its `own` degrees of freedom, is
+    Student's and apart from all others.
+    """
+
+    def excess(factor: float) -> float:
+        within = dunnett_probability(factor * t_quantile(df, 1 - alpha), n_pooled, df) if n_pooled else 1.0
+        for of_own in own:
+            within *= 1 - 2 * float(stdtr(of_own, -factor * t_quantile(of_own, 1 - alpha)))
+        return within - (1 - alpha)
+
+    return 1.0 if n_pooled + len(own) == 1 else float(brentq(excess, 1.0, 50.0, xtol=1e-4))
 
 
 def followed(
@@ -113,8 +138,8 @@ def followed(
     last: dict[str, Standing] = {}
 
     def judge(stage: Stage) -> dict[str, Fate]:
-        found = stands(sweep, stage.arms, stage.look.alpha)
-        last.update({arm: found[arm] for arm in stage.judged})
+        found = stands(sweep, stage)
+        last.update(found)
         n_family, margin = len(stage.arms) - 1, sweep.truth.margin
         return {arm: fate_of(found[arm], margin, stage, n_family) for arm in stage.judged}
 
@@ -144,4 +169,5 @@ def expected_trials(truth: Truth, looks: Sequence[int], *, n_seeds: int, n_sets:
 
 def fixed(sweep: Scored, n_seeds: int) -> dict[str, Standing]:
     """Where each arm stands with so many seeds of every arm, judged once."""
-    return standings(sweep, dict.fromkeys(sweep.truth.arms, n_seeds), ALPHA)
+    names = sweep.truth.arms
+    return _standings(contrasts(sweep, dict.fromkeys(names, n_seeds), names[1:]), ALPHA)

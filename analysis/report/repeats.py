@@ -27,8 +27,8 @@ def repeats_section(report: Report) -> Section | None:
         note=(
             "A decided arm is judged on the seeds of the look that decided it, by that look's interval, and gets "
             "no more. The intervals of all looks together hold in 95 of 100 sweeps, whatever is stopped and why. "
-            "Kept arms with a cost that is merely not ruled out go on; an arm is given up where no later look would "
-            f"decide it with a probability of {100 * LEAST_CHANCE:g}% or more."
+            "Kept arms with a cost that is merely not ruled out go on; an arm is given up where the looks to come "
+            f"would decide it with a probability below {100 * LEAST_CHANCE:g}%."
         ),
     )
 

@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
-from analysis.adaptive import Standing
+from analysis.adaptive import Stage, Standing
 from analysis.inference import infer
 from analysis.planning import Variation
 from analysis.resampling import Draws, deviations, widened
@@ -34,6 +34,8 @@ class Outcome:
     standings: Sequence[Standing]
     """Of each arm, at the look that judged it."""
     margin: float
+    given_up: float
+    """Share of the arms that are given up."""
     share: float
     """Trials, of those that fixed repeats at the last look's seeds take."""
 
@@ -98,13 +100,14 @@ def outcome_of(sweep: Scored, looks: Sequence[int], *, stands: Stands = standing
         deltas=sweep.truth.deltas,
         standings=[end.standings[arm] for arm in names[1:]],
         margin=sweep.truth.margin,
+        given_up=[*end.course.fates.values()].count("given up") / (len(names) - 1),
         share=end.n_trials / (len(names) * looks[-1]),
     )
 
 
-def replicated(sweep: Scored, seeds: Mapping[str, int], alpha: float, *, n_resamples: int) -> dict[str, Standing]:
+def replicated(sweep: Scored, stage: Stage, *, n_resamples: int) -> dict[str, Standing]:
     """Where each arm stands by the replicates that a report makes, of scores alone."""
-    family = contrasts(sweep, seeds)
+    alpha, family = stage.look.alpha, contrasts(sweep, stage.arms, sweep.truth.arms[1:])
     draws = Draws(n_resamples=n_resamples, seed=0).beyond(alpha)
     moved = widened(deviations(family, {}, draws, estimand="seeds"), family, draws, estimand="seeds")
     found = infer([c.delta for c in family], moved, level=1 - alpha)
@@ -117,6 +120,7 @@ def replicated(sweep: Scored, seeds: Mapping[str, int], alpha: float, *, n_resam
             v_images=0.0,
         )
         for c, of_c in zip(family, found, strict=True)
+        if c.name in stage.judged
     }
 
 
@@ -127,12 +131,15 @@ def _adaptive(cell: RepeatsCell, size: Size, *, stands: Stands = standings) -> l
         cell.row("keeps wrongly", [end.keeps_wrongly for end in ends]),
         cell.row("arms kept", [end.kept for end in ends]),
         cell.row("arms rejected", [end.rejected for end in ends]),
+        cell.row("arms given up", [end.given_up for end in ends]),
         cell.row("trials, of fixed", [end.share for end in ends]),
     ]
 
 
 def _by_replicates(cell: RepeatsCell, size: Size) -> list[Row]:
-    return _adaptive(cell, size, stands=partial(replicated, n_resamples=size.n_resamples))
+    """Of a tenth of the sweeps: the replicates of a first look take a second."""
+    fewer = replace(size, n_sets=max(1, size.n_sets // 10))
+    return _adaptive(cell, fewer, stands=partial(replicated, n_resamples=size.n_resamples))
 
 
 def _equal_power(cell: RepeatsCell, size: Size) -> list[Row]:
