@@ -6,22 +6,22 @@ replaced, by Dunnett's distribution, which of seeds alone they reproduce. A swee
 
 import functools
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import stdtr
 
 from analysis.adaptive import Course, Stage, Standing, fate_of, follow
-from analysis.influence import Measured, no_units
+from analysis.influence import Measured
 from analysis.looks import ALPHA
 from analysis.metrics import Floats
 from analysis.multiplicity import dunnett_probability
-from analysis.noise import RUN_SD, Term, pooled_noise
+from analysis.noise import RUN_SD, SeedNoise, Term, pooled_noise
 from analysis.planning import Variation
 from analysis.records import Fate
-from analysis.variance import Contrast, contrast, t_quantile
+from analysis.variance import Contrast, seed_term, t_quantile
 
 BASELINE = "baseline"
 
@@ -77,16 +77,34 @@ def drawn_scores(truth: Truth, *, n_seeds: int, n_sets: int, rng_seed: int) -> I
         yield Scored(truth=truth, scores=worth + runs + of_images[:, None], of_images=of_images)
 
 
-def contrasts(sweep: Scored, seeds: Mapping[str, int], arms: Collection[str]) -> list[Contrast]:
-    """The delta of each of these arms with so many seeds each, taken apart; the noise is that of all."""
+def contrasts(sweep: Scored, seeds: Mapping[str, int]) -> list[Contrast]:
+    """The delta of each arm with so many seeds each, taken apart."""
     noise = pooled_noise(sweep.measured(seeds), run_sd=RUN_SD)
     images = Term(variance=sweep.truth.variation.image_sd**2, df=math.inf)
-    return [replace(contrast(arm, {arm: 1.0, BASELINE: -1.0}, noise, no_units()), img=images) for arm in arms]
+    means = {arm: float(runs.scores.mean()) for arm, runs in noise.runs.items()}
+    return [_contrast(arm, noise, images, means) for arm in seeds if arm != BASELINE]
+
+
+def _contrast(arm: str, noise: SeedNoise, images: Term, means: Mapping[str, float]) -> Contrast:
+    """What `analysis.variance.contrast` makes of runs of which no image is known: paired where seeds are shared."""
+    coefficients, runs, baseline = {arm: 1.0, BASELINE: -1.0}, noise.runs[arm], noise.runs[BASELINE]
+    parts = noise.parts(arm, coefficients)
+    return Contrast(
+        name=arm,
+        coefficients=coefficients,
+        delta=means[arm] - means[BASELINE],
+        parts=parts,
+        seed=seed_term(parts),
+        img=images,
+        res=Term(variance=0.0, df=math.inf),
+        n_seeds=min(len(runs.seeds), len(baseline.seeds)),
+        res_of_one=0.0,
+    )
 
 
 def standings(sweep: Scored, stage: Stage) -> dict[str, Standing]:
     """Where each arm that the stage judges stands, by intervals that hold for all arms at once."""
-    family = contrasts(sweep, stage.arms, sweep.truth.arms[1:])
+    family = contrasts(sweep, stage.arms)
     return {arm: found for arm, found in _standings(family, stage.look.alpha).items() if arm in stage.judged}
 
 
@@ -103,7 +121,7 @@ def _standings(family: Sequence[Contrast], alpha: float) -> dict[str, Standing]:
     widening = _widening(len(pooled), min(pooled, default=1.0), tuple(sorted(dfs[name] for name in own)), alpha)
     found = {}
     for c in family:
-        half = widening * t_quantile(dfs[c.name], 1 - alpha) * math.sqrt(totals[c.name].variance)
+        half = widening * _quantile(dfs[c.name], 1 - alpha) * math.sqrt(totals[c.name].variance)
         found[c.name] = Standing(
             gain=c.delta,
             low=c.delta - half,
@@ -112,6 +130,9 @@ def _standings(family: Sequence[Contrast], alpha: float) -> dict[str, Standing]:
             v_images=c.img_alone,
         )
     return found
+
+
+_quantile = functools.lru_cache(maxsize=4096)(t_quantile)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -161,7 +182,7 @@ class Followed:
         return sum(map(self.course.n_seeds, (self.course.baseline, *self.course.fates)))
 
 
-def expected_trials(truth: Truth, looks: Sequence[int], *, n_seeds: int, n_sets: int = 40) -> float:
+def expected_trials(truth: Truth, looks: Sequence[int], *, n_seeds: int, n_sets: int = 20) -> float:
     """Trials that a sweep with adaptive repeats and `n_seeds` seeds at most takes, the mean over drawn ones."""
     sweeps = drawn_scores(truth, n_seeds=looks[-1], n_sets=n_sets, rng_seed=0)
     return float(np.mean([followed(sweep, looks, n_seeds=n_seeds).n_trials for sweep in sweeps]))
@@ -169,5 +190,4 @@ def expected_trials(truth: Truth, looks: Sequence[int], *, n_seeds: int, n_sets:
 
 def fixed(sweep: Scored, n_seeds: int) -> dict[str, Standing]:
     """Where each arm stands with so many seeds of every arm, judged once."""
-    names = sweep.truth.arms
-    return _standings(contrasts(sweep, dict.fromkeys(names, n_seeds), names[1:]), ALPHA)
+    return _standings(contrasts(sweep, dict.fromkeys(sweep.truth.arms, n_seeds)), ALPHA)

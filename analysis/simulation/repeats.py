@@ -107,7 +107,7 @@ def outcome_of(sweep: Scored, looks: Sequence[int], *, stands: Stands = standing
 
 def replicated(sweep: Scored, stage: Stage, *, n_resamples: int) -> dict[str, Standing]:
     """Where each arm stands by the replicates that a report makes, of scores alone."""
-    alpha, family = stage.look.alpha, contrasts(sweep, stage.arms, sweep.truth.arms[1:])
+    alpha, family = stage.look.alpha, contrasts(sweep, stage.arms)
     draws = Draws(n_resamples=n_resamples, seed=0).beyond(alpha)
     moved = widened(deviations(family, {}, draws, estimand="seeds"), family, draws, estimand="seeds")
     found = infer([c.delta for c in family], moved, level=1 - alpha)

@@ -57,7 +57,7 @@ def test_fixed_repeats_of_as_many_seeds_as_the_last_look_find_hardly_more():
 
 
 def test_what_is_foretold_is_what_drawn_sweeps_take():
-    drawn = share(o.share for o in outcomes([0.015] * 3, 40)) * 4 * 20
+    drawn = share(o.share for o in outcomes([0.015] * 3, 20)) * 4 * 20
     assert expected_trials(truth([0.015] * 3), LOOKS, n_seeds=20) == pytest.approx(drawn)
     assert expected_trials(truth([0.015] * 3), LOOKS, n_seeds=8) <= 4 * 8
 
