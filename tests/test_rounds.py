@@ -13,6 +13,7 @@ from analysis.planning import ASSUMED
 from analysis.sources import load_study
 from dermtune.board import Board
 from dermtune.ending import Ending
+from dermtune.integrity import inspect
 from dermtune.ledger import SweepFolder
 from dermtune.plan import Plan, plan
 from dermtune.rounds import in_rounds
@@ -257,3 +258,12 @@ def test_what_a_sweep_takes_is_told_beforehand_at_most_and_for_several_truths():
     most, *about = map(int, re.findall(r"(\d+) (?:trials at most|where)", said))
     assert most == 32
     assert most >= about[0] > about[1] > about[2] > len(GAINS) * LOOKS[0] - 1
+
+
+def test_a_trial_that_a_look_has_spared_is_nothing_that_is_missing(undisturbed, tmp_path):
+    assert not [f for f in inspect(undisturbed.folder.path, lambda *_: None).findings if f.severity == "unfinished"]
+    cut_off = Driver(tmp_path, adaptive_plan())
+    cut_off.run(budget=12)
+    (found,) = [f for f in inspect(tmp_path, lambda *_: None).findings if f.severity == "unfinished"]
+    assert found.what.startswith("10 trials not begun: ")
+    assert "focal_gamma=1" not in found.what

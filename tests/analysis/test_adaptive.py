@@ -168,7 +168,7 @@ def plain(comparison):
 
 
 def test_where_no_look_decides_anything_the_report_is_that_of_fixed_repeats(make_study):
-    drawn = make_study(gains=(0.03, 0.0), seeds=range(5), sizes=(60, 40, 30), noise=0.8)
+    drawn = make_study(gains=(0.03, 0.0), seeds=range(5), sizes=(60, 40, 30), noise=1.5, margin=0.02)
     fixed = replace(drawn, question=replace(drawn.question, seeds=tuple(range(5)), looks=(3, 5)))
     report = compare(adaptive(fixed))
     assert report.repeats.open == ("arm0", "arm1")
@@ -190,7 +190,7 @@ def test_a_decided_arm_is_judged_as_it_was_at_its_look_and_an_open_one_with_all_
 
 
 def test_another_metric_is_judged_on_the_seeds_that_the_sweeps_own_question_gave_each_arm(study):
-    report = compare(adaptive(study), metric="recall:class0" if "class0" in study.classes else "top1", quick=True)
+    report = compare(adaptive(study), metric="top1", quick=True)
     assert {c.arm: len(c.seeds) for c in report.comparisons} == {"arm0": 8, "arm1": 8, "arm2": 3}
 
 
