@@ -1,5 +1,6 @@
 """Where each arm stopped stands in every drawing of the report, from the same record."""
 
+import io
 import json
 from dataclasses import replace
 
@@ -31,9 +32,9 @@ def test_the_terminal_draws_a_character_a_seed(report):
         ("arm0", "━━━━━━━?"),
         ("arm1", "━━✓·····"),
     ]
-    console = Console(width=120, record=True, quiet=True)
+    console = Console(width=120, file=io.StringIO())
     print_report(report, console)
-    text = console.export_text()
+    text = console.file.getvalue()
     assert TITLE in text
     assert "decided at look 1" in text
 
