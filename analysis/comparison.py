@@ -19,6 +19,7 @@ from analysis.rejudging import relabelled
 from analysis.reliability import calibration_of
 from analysis.resampling import Draws
 from analysis.scores import ScoreTable
+from analysis.shrinkage import selection_of
 from analysis.study import Arm, Question, Study, as_given
 from analysis.summaries import summarise, summarise_scores
 from analysis.tail import tail_of
@@ -125,6 +126,7 @@ def _completed(report: Report, sitting: Sitting, stated: Stated, given: Sequence
         tail=tail_of(design) if sitting.judges else None,
         relabelled=relabelled(report, design, given),
         label_noise=label_noise(report, design),
+        selection=selection_of(report, design),
     )
 
 

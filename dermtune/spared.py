@@ -83,7 +83,7 @@ def foretold(plan: Plan, variation: Variation) -> str:
         return "adaptive: no look is reached"
     most = count(len(plan.arms) * looks[-1], "trial")
     expected = f", {_expected(plan, variation)}" if plan.sweep.margin else ""
-    return f"adaptive: arms stop where a look decides them; {most} at most{expected}"
+    return f"adaptive: {most} at most{expected}"
 
 
 def _expected(plan: Plan, variation: Variation) -> str:

@@ -8,6 +8,8 @@ PARTS: Mapping[str, str] = {
     "repeats": "Repeats",
     "deltas": "Deltas",
     "runs": "Seeds",
+    "confirmation": "Confirmation",
+    "search": "Search",
     "classes": "Classes",
     "long-tail": "Long tail",
     "effects": "Levers together",

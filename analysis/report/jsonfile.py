@@ -50,6 +50,7 @@ def _document(report: Report) -> dict[str, Any]:
         "abstain": asdict(report.abstain) if report.abstain else None,
         "tail": asdict(report.tail) if report.tail else None,
         "repeats": _repeats(report),
+        "selection": asdict(report.selection) if report.selection else None,
         "problems": report.problems,
         "provenance": report.provenance,
     }
