@@ -28,6 +28,7 @@ from dermtune.ledger import SweepFolder
 from dermtune.loading import load_recipe, load_sweep
 from dermtune.plan import Plan, Sweep, Trial, plan
 from dermtune.recipes import Recipe
+from dermtune.spared import course_in, spared
 from dermtune.steps import steps
 from dermtune.timing import MOST_BESIDE, Asked, kind_of, this_machine, timings_kept
 
@@ -77,6 +78,7 @@ class Task:
                 of_guards={guard: self._variation(done, guard) for guard in sweep.guard_metrics},
                 test_images=self.test_images,
             ),
+            spared=spared(self.plan, done, course_in(self.folder, self.plan)),
         )
 
     def pace(self, done: Manifests) -> Pace:
