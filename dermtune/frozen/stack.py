@@ -129,8 +129,8 @@ class Stack:
         weight = weight[:, : self._k * self._d].view(n, self._k, self._d)
         if cosine:
             weight, features = (functional.normalize(one, dim=-1) for one in (weight, features))
-        products = torch.bmm(features.expand(n, -1, -1), weight.mT)
-        return LDAM_SCALE * products if cosine else products + bias[:, None, : self._k]
+            return LDAM_SCALE * torch.bmm(features.expand(n, -1, -1), weight.mT)
+        return torch.baddbmm(bias[:, None, : self._k], features.expand(n, -1, -1), weight.mT)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self._weight.device.type, torch.bfloat16, enabled=self._bfloat16)
