@@ -9,7 +9,7 @@ from rich.console import Console
 from dermtune.board import Board
 from dermtune.durable import write_text
 from dermtune.ending import Ending, print_ending
-from dermtune.execution import check_models, execute
+from dermtune.execution import check_models, execute, execute_together
 from dermtune.forecast import print_forecast
 from dermtune.ledger import upkeep
 from dermtune.progress import shown
@@ -105,6 +105,7 @@ def _train(task: Task, done: Manifests, signals: Signals, exporter: Exporter, co
                 monitors=(view, exporter),
                 signals=signals,
                 execute=partial(execute, keep_model=task.asked.log_model),
+                together=partial(execute_together, keep_model=task.asked.log_model),
             )
     if ending.halted is not None:
         ending = replace(ending, halted=f"{ending.halted} ({_room(task)})")

@@ -56,7 +56,7 @@ class Mirroring(Protocol):
 
 
 def mirrors(asked: Mirroring, n: int, step: int) -> tuple[Tensor | None, Tensor | None]:
-    """Which of `n` images are mirrored left-right, and which top-bottom, [n] each; None where that is not asked for.
+    """Which of `n` images are mirrored left-right, and which top-bottom, [n] each; None for what is not asked for.
 
     Decided by (seed, step) alone; asking for one mirror changes nothing in the other.
     """

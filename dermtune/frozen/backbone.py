@@ -9,13 +9,10 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from dermtune.config import Config, ModelConfig
+from dermtune.frozen.bundles import Unfit
 from dermtune.levers import Levers
 from dermtune.model import HEAD, describe_model
 from dermtune.trainee import trainee
-
-
-class Unfit(Exception):
-    """A model whose features cannot be kept; the message says why. Its trials go the ordinary way."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""What a head sees at each step: the images that the Trainer would show it, in the views that it would give them."""
+"""What a head sees at each step: the images that the Trainer would show it, mirrored as it would mirror them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -41,9 +41,7 @@ class StreamKey:
     def of(cls, trial: Trial) -> "StreamKey":
         """The trial's."""
         levers = trial.config.levers
-        return cls(
-            seed=trial.seed, sampler_power=levers.sampler_power, sampler_schedule=levers.sampler_schedule
-        )
+        return cls(seed=trial.seed, sampler_power=levers.sampler_power, sampler_schedule=levers.sampler_schedule)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +108,7 @@ class Streams:
         return Batch(features=features, labels=labels, n=n)
 
     def _views(self, seed: int, n: int, n_filled: int, step: int) -> NDArray[np.int8]:
-        """The view of each image of a step: 1 for left-right and 2 for top-bottom, drawn a forward pass at a time."""
+        """The view of each image of a step, 1 for left-right plus 2 for top-bottom, drawn a pass at a time."""
         training = self._training
         asked = Mirrored(hflip=training.hflip, vflip=training.vflip, seed=seed)
         view = np.zeros(n_filled, np.int8)
@@ -135,7 +133,8 @@ class Streams:
 
 def _bank(train: Mapping[View, Floats], device: torch.device) -> Tensor | Mapping[int, Floats]:
     """The features by the number of their view: on a GPU all of them in its memory, [views N, D]."""
-    by_number = {view.hflip + 2 * view.vflip: features for view, features in train.items()}
+    # Plain arrays over the maps' memory: a map looks after itself at every index.
+    by_number = {view.hflip + 2 * view.vflip: np.asarray(features) for view, features in train.items()}
     if device.type == "cpu":
         return by_number
     first = next(iter(by_number.values()))

@@ -1,13 +1,13 @@
 """Which trials train a head alone on features that can be kept, and which of them train in one program."""
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Sequence
 
 from dermtune.config import Config, canonical_json
 from dermtune.plan import Trial
 
-LARGEST = 64
-"""Trials of one program at most: what a kill of it throws away."""
+
+class Unfit(Exception):
+    """A model whose features cannot be kept; the message says why. Its trials go the ordinary way."""
 
 
 def hindrance(config: Config) -> str | None:
@@ -19,18 +19,22 @@ def hindrance(config: Config) -> str | None:
     return None
 
 
-def bundles(trials: Iterable[Trial]) -> tuple[tuple[Trial, ...], ...]:
+def bundles(trials: Sequence[Trial], at_once: int) -> tuple[tuple[Trial, ...], ...]:
     """The trials in programs, in the order of the first of each: heads on the same features in step, else one each.
 
-    A backbone with fresh weights is its seed's own; that of a checkpoint is the same for all seeds.
+    A further trial in a program costs a part of what it costs alone (docs/benchmarks.md), and programs run beside
+    each other, `at_once` of them: heads are dealt evenly to these. A backbone with fresh weights is its seed's own;
+    that of a checkpoint is the same for all seeds.
     """
     together: dict[str, list[Trial]] = {}
     for trial in trials:
         together.setdefault(_program(trial), []).append(trial)
+    n_heads = sum(hindrance(trial.config) is None for trial in trials)
+    largest = max(1, -(-n_heads // max(1, at_once)))
     return tuple(
-        tuple(program[start : start + LARGEST])
+        tuple(program[start : start + largest])
         for program in together.values()
-        for start in range(0, len(program), LARGEST)
+        for start in range(0, len(program), largest)
     )
 
 
@@ -39,8 +43,9 @@ def _program(trial: Trial) -> str:
     config = trial.config
     if hindrance(config) is not None:
         return trial.trial_id
-    own_pace = {"learning_rate": 1.0, "weight_decay": 0.0, "warmup_fraction": 0.0, "schedule": "cosine"}
-    shared = replace(config, training=replace(config.training, **own_pace)).to_dict()
-    shared.pop("levers")
+    shared = config.to_dict()
+    del shared["levers"]
+    for own_pace in ("learning_rate", "weight_decay", "warmup_fraction", "schedule"):
+        del shared["training"][own_pace]
     seed = trial.seed if config.model.checkpoint is None else None
     return canonical_json([shared, seed, dict(trial.fingerprints)])

@@ -1,4 +1,4 @@
-"""What a frozen backbone makes of every image in every view: computed once a machine, mapped by all trials after."""
+"""What a frozen backbone makes of every image in every view: computed once a machine, then mapped by all trials."""
 
 import hashlib
 import os
@@ -114,8 +114,8 @@ class FeatureCache:
     def features(self, progress: Progress) -> Features:
         """The features that heads train and are judged on, built by the first process that needs them.
 
-        Written beside their place and renamed into it, so that they are there whole or not at all; what is there and
-        is no such array is built anew.
+        Written beside their place and renamed into it, so that they are there whole or not at all; what is there
+        and is no such array is built anew.
 
         Raises Unfit where the model's features cannot be kept, ModelError, and UserError where there is no room.
         """
@@ -124,11 +124,13 @@ class FeatureCache:
                 self._build_missing(progress)
             found = self._mapped()
         if found is None:
-            raise DataError(f"{self._place.cache_dir}: features must stay as they were written, somebody changed them")
+            raise DataError(
+                f"{self._place.cache_dir}: features must stay as they were written, somebody changed them"
+            )
         return found
 
     def starting_head(self, seed: int) -> Head:
-        """The head that a seed draws, as in a model that is built for it; kept, for a large model is slow to build."""
+        """The head that a seed draws, as in a model built for it; kept, for large models are slow to build."""
         path = self._head_file(seed)
         if (head := read_head(path, len(self._data.classes))) is None:
             with reproducible(seed, self._threads):
@@ -229,7 +231,10 @@ class _Passes:
         """Position of each batch's first image, and the batch's features [B, D]."""
         for start in range(0, len(split), self._size):
             pixels = self._normalised(split, start, self._size)
-            yield start, np.ascontiguousarray(self._backbone.features(view.of(pixels), self._bfloat16).cpu().numpy())
+            yield (
+                start,
+                np.ascontiguousarray(self._backbone.features(view.of(pixels), self._bfloat16).cpu().numpy()),
+            )
 
     def check(self, split: Split) -> None:
         """Raises Unfit where the features of a few images differ in training and in evaluation."""
@@ -250,6 +255,7 @@ class Spoken:
         self._said_at: float | None = None
 
     def __call__(self, what: str, done: int, total: int) -> None:
+        """Say it, or not."""
         now = time.monotonic()
         if self._said_at is None or now - self._said_at >= self.SECONDS:
             self._said_at = now

@@ -24,7 +24,8 @@ from dermtune.losses import ClassificationLoss
 from dermtune.plan import Trial
 from dermtune.trainer import History
 
-OnEpoch = Callable[[Trial, History], None]
+OnEpoch = Callable[[Mapping[str, History]], None]
+"""Told after an epoch the history of each trial that goes on, by trial_id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,15 +59,15 @@ def train_heads(
         heads: by seed, what a trial starts from.
         features: of their backbone.
         labels: by split, class indices.
-        on_epoch: told of each trial after each of its epochs.
+        on_epoch: told after each epoch.
     """
     with _one_thread():
         bundle = _Bundle(trials, heads, features, labels)
         for epoch in range(trials[0].config.training.epochs):
             if not bundle.under_way:
                 break
-            for trial, history in bundle.epoch(epoch):
-                on_epoch(trial, history)
+            if rows := bundle.epoch(epoch):
+                on_epoch(rows)
         return bundle.results()
 
 
@@ -128,8 +129,8 @@ class _Bundle:
         """Whether a trial has not diverged."""
         return any(part.diverged is None for part in self._parts)
 
-    def epoch(self, epoch: int) -> Iterator[tuple[Trial, History]]:
-        """Train all by an epoch; each trial with its history, but for those that diverged."""
+    def epoch(self, epoch: int) -> Mapping[str, History]:
+        """Train all by an epoch; by trial_id each history, but for those that diverged."""
         began = time.perf_counter()
         losses = [form.curriculum.loss(epoch) for form in self._forms]
         total = torch.zeros(len(self._parts), device=self._device)
@@ -140,10 +141,8 @@ class _Bundle:
         loss_of = {i: loss for form, loss in zip(self._forms, losses, strict=True) for i in form.members.tolist()}
         for part in self._parts:
             if part.diverged is None:
-                mean = train_loss[part.member]
-                self._judge(part, epoch, mean, seconds, loss_of[part.member])
-                if part.diverged is None:
-                    yield part.trial, tuple(part.history)
+                self._judge(part, epoch, train_loss[part.member], seconds, loss_of[part.member])
+        return {part.trial.trial_id: tuple(part.history) for part in self._parts if part.diverged is None}
 
     def results(self) -> Mapping[str, TrainedHead | Diverged]:
         """By trial_id."""

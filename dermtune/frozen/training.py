@@ -10,8 +10,8 @@ from dermtune.cosine import compare_directions
 from dermtune.data.dataset import Dataset
 from dermtune.data.place import Place
 from dermtune.device import device_name, reproducible
-from dermtune.frozen.backbone import Head, Unfit, only_linear, starting_model
-from dermtune.frozen.bundles import hindrance
+from dermtune.frozen.backbone import Head, only_linear, starting_model
+from dermtune.frozen.bundles import Unfit, hindrance
 from dermtune.frozen.features import FeatureCache, Spoken
 from dermtune.frozen.loop import OnEpoch, TrainedHead, train_heads
 from dermtune.ledger import Diverged
@@ -32,8 +32,8 @@ def train_bundle(
 ) -> Mapping[str, Outcome | Diverged]:
     """By trial_id what each trial of a bundle (`dermtune.frozen.bundles`) leaves behind, or how it diverged.
 
-    A bundle that is cut off starts again from nothing but its features: it takes seconds. `on_progress` is told, in a
-    clause, what takes longer. By trial_id the trained models are kept at `keep_at`.
+    A bundle that is cut off starts again from nothing but its features: it takes seconds. `on_progress` is told, in
+    a clause, what takes longer. By trial_id the trained models are kept at `keep_at`.
 
     Raises Unfit where the trials must go the ordinary way, ModelError, UserError.
     """
