@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save_file
 
 from dermtune.durable import sync_file
 from dermtune.frozen.backbone import Head
@@ -12,7 +12,7 @@ from dermtune.frozen.backbone import Head
 def read_head(path: Path, n_classes: int) -> Head | None:
     """The head in a file; None where there is none of so many classes."""
     try:
-        tensors = load_file(path)
+        tensors = load(path.read_bytes())  # read, not mapped: what becomes of the file later is nothing to the head
     except (OSError, SafetensorError):
         return None
     if set(tensors) != {"weight", "bias"} or len(tensors["bias"]) != n_classes:
