@@ -1,5 +1,7 @@
 """Kept features: what the head takes, under a key of all that makes them, whole or not at all, built once."""
 
+import contextlib
+import pickle
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from dermtune.config import ModelConfig, UserError
 from dermtune.data.place import Place
 from dermtune.frozen import features as of_frozen
 from dermtune.frozen.backbone import starting_model
@@ -128,8 +131,6 @@ def test_their_key_changes_with_the_data_the_split_the_seed_of_fresh_weights_thr
 
 
 def test_a_checkpoint_is_known_by_its_weights_and_not_by_the_seed(drawn, make_trial, siglip_checkpoint):
-    from dermtune.config import ModelConfig
-
     trial = make_trial(ModelConfig(checkpoint=str(siglip_checkpoint)), levers={"tuning": "head"})
     one = feature_key(trial.config, 0, drawn.data, {"checkpoint": "a"}, 1)
     assert feature_key(trial.config, 1, drawn.data, {"checkpoint": "a"}, 1) == one
@@ -153,26 +154,25 @@ def test_a_file_that_was_cut_short_is_built_anew_and_so_is_a_head(drawn, place, 
     assert torch.equal(cache.starting_head(0).weight, head.weight)
 
 
-def test_two_processes_that_start_at_once_build_them_once(drawn, place, trial):
-    import pickle
-
-    given = pickle.dumps((trial, drawn.place, place))
-    processes = [
-        subprocess.Popen([sys.executable, "-c", ELSEWHERE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT)
-        for _ in range(2)
-    ]
-    for process in processes:
-        process.stdin.write(given)
-        process.stdin.close()
-    said = [int(process.stdout.read()) for process in processes]
-    assert [process.wait() for process in processes] == [0, 0]
+def test_two_processes_that_start_at_once_build_them_once(drawn, place, trial, tmp_path):
+    (tmp_path / "given").write_bytes(pickle.dumps((trial, drawn.place, place)))
+    with contextlib.ExitStack() as open_files:
+        processes = [
+            subprocess.Popen(
+                [sys.executable, "-c", ELSEWHERE],
+                stdin=open_files.enter_context((tmp_path / "given").open("rb")),
+                stdout=subprocess.PIPE,
+                cwd=ROOT,
+            )
+            for _ in range(2)
+        ]
+        said = [int(process.communicate()[0]) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
     assert min(said) == 0 < max(said)
     assert not list(place.cache_dir.glob(".*partial"))
 
 
 def test_features_that_cannot_be_kept_say_where_and_what_to_do(drawn, trial, tmp_path):
-    from dermtune.config import UserError
-
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="DERMTUNE_CACHE names another"):
         built(trial, drawn, Place(data_dir=drawn.place.data_dir, cache_dir=tmp_path / "file"))

@@ -1,17 +1,18 @@
-"""Heads on kept features: all arms and seeds in one program, against one after the other and a process each.
+"""Heads on kept features: all arms and seeds in one program, one after the other, and with a process each.
 
-    python -m tests.benchmarks.frozen_heads
-
-8 arms x 5 seeds on drawn features of HAM10000's size (7,012 train images, 1,503 val, 1,500 test; 7 classes), 10 epochs
-in batches of 64, both mirrors (four views), for features as wide as those of the ham10000 recipe, 128, and of a
-So400m, 1,152. `end to end` is from a process's start to the last trial's logits: Python, imports, mapping the
-features. `loop` is training, scores on val after each epoch and the last logits alone. Of the ways that train one
-after the other only some trials are timed, and scaled to all. Each way in processes of its own on one thread each, in
-turn; the figures are medians of the rounds.
+Run:      python -m tests.benchmarks.frozen_heads [--rounds N] [--sample N] [--widths D ...]
+Measures: CPU seconds, which what else the machine does leaves nearly alone, and peak memory, of 8 arms x 5 seeds on
+          drawn features of HAM10000's size (7,012 train images, 1,503 val, 1,500 test; 7 classes): 10 epochs in
+          batches of 64 with both mirrors (four views), features as wide as the ham10000 recipe's, 128, and as a
+          So400m's, 1,152. `end to end` is all of its processes: Python's start, imports, mapping the features,
+          training, the last logits. `loop` is training, scores on val after each epoch, and the last logits.
+Compares: all 40 trials in one program; in one process one after the other; a process a trial. Of the last two some
+          trials are timed and scaled to 40: the loop, and, where each has a process, the rest too. On one thread.
 """
 
 import argparse
 import json
+import os
 import resource
 import statistics
 import subprocess
@@ -21,6 +22,9 @@ import time
 from pathlib import Path
 
 import numpy as np
+from rich.console import Console
+
+console = Console(highlight=False, soft_wrap=True)
 
 N = {"train": 7012, "val": 1503, "test": 1500}
 SHARES = np.array([0.03, 0.05, 0.11, 0.012, 0.111, 0.67, 0.017])
@@ -56,7 +60,6 @@ def draw(folder: Path, width: int) -> None:
 
 def child(folder: Path, first: int, n: int, fused: bool) -> None:
     """Train trials `first` to `first + n`, in one program or one after the other, and print what it took."""
-    began = time.perf_counter()
     import torch
 
     from dermtune.config import Config, DataConfig, ModelConfig, TrainingConfig
@@ -65,7 +68,6 @@ def child(folder: Path, first: int, n: int, fused: bool) -> None:
     from dermtune.frozen.loop import train_heads
     from dermtune.plan import Trial
 
-    imported = time.perf_counter()
     training = TrainingConfig(epochs=10, batch_size=64, learning_rate=2e-3, warmup_fraction=0.3, vflip=True)
     config = Config(data=DataConfig(), model=ModelConfig(checkpoint="drawn"), training=training)
     trials = [
@@ -92,22 +94,26 @@ def child(folder: Path, first: int, n: int, fused: bool) -> None:
     for seed in SEEDS:
         layer = torch.nn.Linear(width, len(SHARES))
         heads[seed] = Head(weight=layer.weight.detach(), bias=layer.bias.detach())
-    begins = time.perf_counter()
+    begins = time.process_time()
     for together in [trials] if fused else [[trial] for trial in trials]:
         train_heads(together, heads, features, labels, lambda histories: None)
-    ends = time.perf_counter()
+    ends = time.process_time()
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"imports": imported - began, "loop": ends - begins, "memory": memory}))
+    console.print_json(json.dumps({"loop": ends - begins, "memory": memory, "all": time.process_time()}))
 
 
 def timed(folder: Path, first: int, n: int, *, fused: bool) -> dict[str, float]:
-    """What a process took that trained so many trials, and the whole of it."""
-    began = time.perf_counter()
+    """CPU seconds and peak memory of a process that trained so many trials."""
     asked = ["--child", str(folder), "--first", str(first), "--n", str(n), *(["--fused"] if fused else [])]
     said = subprocess.run(
-        [sys.executable, "-m", "tests.benchmarks.frozen_heads", *asked], check=True, capture_output=True, text=True
+        [sys.executable, "-m", "tests.benchmarks.frozen_heads", *asked],
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
     ).stdout
-    return {**json.loads(said.splitlines()[-1]), "all": time.perf_counter() - began}
+    found: dict[str, float] = json.loads(said)
+    return found
 
 
 def measure(folder: Path, width: int, sample: int, rounds: int) -> None:
@@ -126,7 +132,7 @@ def measure(folder: Path, width: int, sample: int, rounds: int) -> None:
     for way, rows in took.items():
         loop, whole, memory = (statistics.median(row[name] for row in rows) for name in ("loop", "all", "memory"))
         spread = f"{min(row['all'] for row in rows):.1f} to {max(row['all'] for row in rows):.1f}"
-        print(f"| {width} | {way} | {whole:.1f} s ({spread}) | {loop:.2f} s | {memory:,.0f} MiB |", flush=True)
+        console.print(f"| {width:,} | {way} | {whole:.1f} ({spread}) | {loop:.2f} | {memory:,.0f} MiB |")
 
 
 def main() -> None:
@@ -142,7 +148,7 @@ def main() -> None:
     if asked.child is not None:
         child(asked.child, asked.first, asked.n, asked.fused)
         return
-    print("| width | way | end to end | loop | peak memory |\n|--:|---|--:|--:|--:|")
+    console.print("| width | way | end to end, CPU s (rounds) | loop, CPU s | peak memory |\n|--:|---|--:|--:|--:|")
     for width in asked.widths:
         with tempfile.TemporaryDirectory() as folder:
             measure(Path(folder), width, asked.sample, asked.rounds)
