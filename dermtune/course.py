@@ -18,7 +18,9 @@ from dermtune.resuming import print_damaged, print_doubts, set_aside_damaged
 from dermtune.room import Room, room
 from dermtune.shipping import log_model
 from dermtune.signals import Signals
+from dermtune.steps import steps
 from dermtune.task import Manifests, Task
+from dermtune.timing import TimingError, time_kinds
 from dermtune.tracking import Exporter
 
 
@@ -56,13 +58,34 @@ def run(task: Task, signals: Signals, console: Console) -> Ending:
 
 
 def preview(task: Task, console: Console) -> None:
-    """Say what `run` would set aside, leave out and train, and at what cost; nothing is started or changed."""
+    """Say what `run` would set aside, leave out and train, and at what cost; nothing is started or changed.
+
+    What a trial takes is timed where neither a trial of its kind is done nor an earlier timing is kept. Raises what
+    `run` would of models that cannot be trained.
+    """
     print_damaged(task.folder, task.plan, console)
     if task.quarantine.images:
         console.print(task.quarantine.said(), soft_wrap=True, markup=False, highlight=False)
     done = task.folder.done(task.plan.trials)
     print_doubts(task.folder, done, task.plan, console)
+    _time_trials(task, done, console)
     print_forecast(task.forecast(done), console)
+
+
+def _time_trials(task: Task, done: Manifests, console: Console) -> None:
+    """Have every kind of trial that is to run timed and its model built, or built alone where none trains here."""
+    unknown, asked = task.untimed(done), task.timing_asked()
+    if not unknown:
+        return
+    if asked is None:
+        check_models({trial.arm: trial.config for trial in unknown}, task.classes)
+        return
+    try:
+        with steps(console) as progress:
+            time_kinds({trial.arm: trial.config for trial in unknown}, asked, progress)
+    except TimingError as error:
+        said = f"What a trial takes could not be timed: {error}"
+        console.print(said, soft_wrap=True, markup=False, highlight=False)
 
 
 def _room(task: Task) -> Room:
