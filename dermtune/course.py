@@ -10,7 +10,7 @@ from rich.console import Console
 from dermtune.board import Board
 from dermtune.durable import write_text
 from dermtune.ending import Ending, print_ending
-from dermtune.execution import check_models, execute
+from dermtune.execution import check_models, execute, execute_together
 from dermtune.forecast import print_forecast
 from dermtune.ledger import upkeep
 from dermtune.plan import Trial
@@ -131,6 +131,7 @@ def _train(task: Task, done: Manifests, signals: Signals, exporter: Exporter, co
                 monitors=(view, exporter),
                 signals=signals,
                 execute=partial(execute, keep_model=task.asked.log_model),
+                together=partial(execute_together, keep_model=task.asked.log_model),
             )
 
     if task.plan.sweep.repeats == "adaptive":

@@ -10,17 +10,18 @@ from dermtune.budget import Books, Budget
 from dermtune.data.place import Place
 from dermtune.ending import Ending
 from dermtune.execution import execute as train_from_folder_to_folder
+from dermtune.frozen.bundles import bundles
 from dermtune.ledger import SweepFolder
 from dermtune.monitors import Monitor, Monitors
 from dermtune.plan import Trial
 from dermtune.signals import Signals, Stopped
 from dermtune.tuner.admission import Admission
-from dermtune.tuner.cluster import TunerError, connected, gpus_that_fit, tune_storage
+from dermtune.tuner.cluster import TunerError, connected, gpus_that_fit, slots, tune_storage
 from dermtune.tuner.events import CRASHES, Events, Tally
 from dermtune.tuner.stopping import Stop
-from dermtune.tuner.worker import Execute, Job, run_trial
+from dermtune.tuner.worker import Execute, Job, Together, run_bundle
 
-__all__ = ["Execute", "TunerError", "run"]
+__all__ = ["Execute", "Together", "TunerError", "run"]
 
 
 def run(
@@ -36,6 +37,7 @@ def run(
     monitors: Sequence[Monitor] = (),
     signals: Signals | None = None,
     execute: Execute = train_from_folder_to_folder,
+    together: Together | None = None,
 ) -> Ending:
     """Run the trials in their order and tell the monitors what happens.
 
@@ -54,12 +56,13 @@ def run(
         monitors: told in this process; an exception in one is said and ends nothing.
         signals: the caller's, who may have heard one; None hears them for the length of this run.
         execute: what runs in the worker.
+        together: what runs there for several heads on the same frozen backbone; None runs them one by one.
 
     Raises TunerError where there is no such cluster, or no node of it is large enough for a trial.
     """
     budget = budget or Budget(Books(folder, trials, usd_per_hour))
     signals = signals or Signals()
-    tally, admission, stop = Tally(budget), Admission(trials, budget), Stop(signals)
+    tally, admission, stop = Tally(budget), Admission(budget), Stop(signals)
     with contextlib.suppress(Stopped), signals.held(), tune_storage(folder, address) as storage, connected(address):
         job = Job(
             trials={trial.trial_id: trial for trial in trials},
@@ -69,7 +72,10 @@ def run(
             gpus=gpus_that_fit(cpus, gpus),
             usd_per_hour=usd_per_hour,
             execute=execute,
+            together=together,
         )
+        at_once = slots(cpus, job.gpus)
+        admission.give(bundles(trials, at_once) if together else [(trial,) for trial in trials])
         stop.stop_all()  # it may have been asked while Ray started
         events = Events(job.trials, folder, Monitors((tally, *monitors)), stop, signals)
         _tuner(job, admission, events, stop, storage).fit()
@@ -83,7 +89,7 @@ def run(
 
 
 def _tuner(job: Job, admission: Admission, events: Events, stop: Stop, storage: Path) -> tune.Tuner:
-    trainable = tune.with_parameters(run_trial, job=job)
+    trainable = tune.with_parameters(run_bundle, job=job)
     return tune.Tuner(
         tune.with_resources(trainable, {"cpu": job.cpus, "gpu": job.gpus}),
         tune_config=tune.TuneConfig(search_alg=admission, num_samples=len(job.trials), reuse_actors=True),

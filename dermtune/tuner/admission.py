@@ -1,5 +1,6 @@
-"""Which trial Tune runs next."""
+"""Which trials Tune runs next."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,15 +12,23 @@ from dermtune.plan import Trial
 
 
 class Admission(Searcher):
-    """Gives Tune one trial after the other, in the plan's order, as long as the budget has room."""
+    """Gives Tune one bundle of trials after the other, in their order, as long as the budget has room.
 
-    def __init__(self, trials: Sequence[Trial], budget: Budget) -> None:
+    A bundle is one trial, or several that are trained in one program. Of a bundle that does not fit as a whole, the
+    first trials that do are run.
+    """
+
+    def __init__(self, budget: Budget) -> None:
         super().__init__()
-        self._waiting = list(reversed(trials))
+        self._waiting: list[tuple[Trial, ...]] = []
         self._budget = budget
         self._under_way: set[str] = set()
         self.refused = False
         """Trials were left because the budget has no room for them."""
+
+    def give(self, bundles: Sequence[Sequence[Trial]]) -> None:
+        """All that is to be run, in order."""
+        self._waiting = [tuple(bundle) for bundle in reversed(bundles)]
 
     @override
     def set_search_properties(self, metric: str | None, mode: str | None, config: Any, **spec: Any) -> bool:
@@ -29,14 +38,16 @@ class Admission(Searcher):
     def suggest(self, trial_id: str) -> Any:
         if not self._waiting:
             return Searcher.FINISHED
-        if not self._budget.admit(self._waiting[-1]):
+        admitted = tuple(itertools.takewhile(self._budget.admit, self._waiting[-1]))
+        if not admitted:
             if self._under_way:
                 return None  # Tune asks again: what is under way may take less than is typical
             self.refused = True
             return Searcher.FINISHED
-        trial = self._waiting.pop()
+        if left := self._waiting.pop()[len(admitted) :]:
+            self._waiting.append(left)
         self._under_way.add(trial_id)
-        return {"trial_id": trial.trial_id, "arm": trial.arm, "seed": trial.seed}
+        return {"trial_ids": [trial.trial_id for trial in admitted]}
 
     @override
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:

@@ -8,7 +8,7 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -189,6 +189,17 @@ def gpus_that_fit(cpus: float, gpus: float | None) -> float:
             "see --cpus-per-trial and --gpus-per-trial"
         )
     return gpus
+
+
+def slots(cpus: float, gpus: float) -> int:
+    """How many such trials the cluster runs at once, at least one."""
+    return max(1, sum(_slots(node, cpus, gpus) for node in _nodes()))
+
+
+def _slots(node: Mapping[str, float], cpus: float, gpus: float) -> int:
+    """Those of one node."""
+    asked = {"CPU": cpus, "GPU": gpus}
+    return int(min(node.get(kind, 0) // amount for kind, amount in asked.items() if amount))
 
 
 def _nodes() -> list[dict[str, float]]:

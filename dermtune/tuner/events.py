@@ -9,6 +9,7 @@ from ray import tune
 from typing_extensions import override
 
 from dermtune.budget import Budget
+from dermtune.frozen.bundles import hindrance
 from dermtune.ledger import SweepFolder
 from dermtune.monitors import Monitor, Monitors
 from dermtune.plan import Trial
@@ -31,6 +32,8 @@ class Events(tune.Callback):
         self._monitors = monitors
         self._stop = stop
         self._signals = signals
+        self._ended: set[str] = set()
+        """By trial_id, those that have reported their end."""
         self._said: dict[str, str] = {}
         """By trial_id, what one that ran out of memory said of it."""
 
@@ -40,51 +43,56 @@ class Events(tune.Callback):
 
     @override
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        ours = self._ours(trial)
-        self._said.pop(ours.trial_id, None)
-        self._monitors.started(ours)
+        for ours in self._open(trial):
+            self._said.pop(ours.trial_id, None)
+            self._monitors.started(ours)
 
     @override
     def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any) -> None:
         match result:
-            case {"event": "epoch", "row": row}:
-                self._monitors.epoch(self._ours(trial), row)
-            case {"event": "notice", "text": text}:
-                self._monitors.noticed(self._ours(trial), text)
-            case {"event": "finished", "scores": scores}:
-                self._monitors.finished(self._ours(trial), scores)
-            case {"event": "failed", "reason": reason}:
-                self._monitors.failed(self._ours(trial), reason)
+            case {"event": "epoch", "rows": rows}:
+                for trial_id, row in rows.items():
+                    self._monitors.epoch(self._trials[trial_id], row)
+            case {"event": "notice", "trial": trial_id, "text": text}:
+                self._monitors.noticed(self._trials[trial_id], text)
+            case {"event": "finished", "trial": trial_id, "scores": scores}:
+                self._ended.add(trial_id)
+                self._monitors.finished(self._trials[trial_id], scores)
+            case {"event": "failed", "trial": trial_id, "reason": reason}:
+                self._ended.add(trial_id)
+                self._monitors.failed(self._trials[trial_id], reason)
             case {"event": "out of memory", "said": said}:
-                self._said[self._ours(trial).trial_id] = said
+                self._said.update({ours.trial_id: said for ours in self._open(trial)})
             case {"event": "full disk", "what": what}:
                 self._stop.halted = what
 
     @override
     def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        ours = self._ours(trial)
-        what = "ran out of memory" if ours.trial_id in self._said else "lost its worker"
-        notice = f"{what} and goes on from its last checkpoint"
-        with contextlib.suppress(OSError):  # an exception here would end the sweep
-            self._folder.trial(ours.trial_id).note(notice)
-        self._monitors.noticed(ours, notice)
+        for ours in self._open(trial):
+            what = "ran out of memory" if ours.trial_id in self._said else "lost its worker"
+            again = "starts again" if hindrance(ours.config) is None else "goes on from its last checkpoint"
+            notice = f"{what} and {again}"
+            with contextlib.suppress(OSError):  # an exception here would end the sweep
+                self._folder.trial(ours.trial_id).note(notice)
+            self._monitors.noticed(ours, notice)
 
     @override
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        ours = self._ours(trial)
-        reason = f"its worker died {CRASHES + 1} times; out of memory is the usual cause: {WHAT_TO_DO}"
-        if ours.trial_id in self._said:
-            reason = f"out of memory {CRASHES + 1} times ({self._said[ours.trial_id]}): {WHAT_TO_DO}"
-        with contextlib.suppress(OSError):  # an exception here would end the sweep
-            self._folder.trial(ours.trial_id).fail("failed", reason, _said_by_ray(trial))
-        self._monitors.failed(ours, reason)
+        for ours in self._open(trial):
+            reason = f"its worker died {CRASHES + 1} times; out of memory is the usual cause: {WHAT_TO_DO}"
+            if ours.trial_id in self._said:
+                reason = f"out of memory {CRASHES + 1} times ({self._said[ours.trial_id]}): {WHAT_TO_DO}"
+            with contextlib.suppress(OSError):  # an exception here would end the sweep
+                self._folder.trial(ours.trial_id).fail("failed", reason, _said_by_ray(trial))
+            self._monitors.failed(ours, reason)
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune writes its callbacks to disk; monitors, with their threads and terminals, live in this process."""
         return {}
 
-    def _ours(self, trial: Any) -> Trial:
-        return self._trials[trial.config["trial_id"]]
+    def _open(self, trial: Any) -> list[Trial]:
+        """Those of ours that Tune's trial runs and that have not ended."""
+        return [self._trials[trial_id] for trial_id in trial.config["trial_ids"] if trial_id not in self._ended]
 
 
 def _said_by_ray(trial: Any) -> str:
