@@ -99,7 +99,11 @@ def _parser() -> argparse.ArgumentParser:
         "--log-model", action="store_true",
         help="log the best arm's trained model in MLflow, of its seeds the best on val; weights are kept till then",
     )  # fmt: skip
-    add("--dry-run", action="store_true", help="show design, cost and smallest detectable delta; start nothing")
+    add(
+        "--dry-run",
+        action="store_true",
+        help="show design, timed cost and smallest detectable delta; start nothing",
+    )
     add(
         "--max-hours", type=_positive, metavar="H",
         help="start no trial that would exceed so many hours in all; every attempt counts, whatever came of it",

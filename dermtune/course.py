@@ -1,6 +1,7 @@
 """A sweep's course: alone in its folder, what is missing is run and the whole is judged, while MLflow follows."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -9,16 +10,20 @@ from rich.console import Console
 from dermtune.board import Board
 from dermtune.durable import write_text
 from dermtune.ending import Ending, print_ending
-from dermtune.execution import check_models, execute
+from dermtune.execution import check_models, execute, execute_together
 from dermtune.forecast import print_forecast
 from dermtune.ledger import upkeep
+from dermtune.plan import Trial
 from dermtune.progress import shown
 from dermtune.reporting import report
 from dermtune.resuming import print_damaged, print_doubts, set_aside_damaged
 from dermtune.room import Room, room
+from dermtune.rounds import in_rounds
 from dermtune.shipping import log_model
 from dermtune.signals import Signals
+from dermtune.steps import steps
 from dermtune.task import Manifests, Task
+from dermtune.timing import TimingError, time_kinds
 from dermtune.tracking import Exporter
 
 
@@ -56,13 +61,34 @@ def run(task: Task, signals: Signals, console: Console) -> Ending:
 
 
 def preview(task: Task, console: Console) -> None:
-    """Say what `run` would set aside, leave out and train, and at what cost; nothing is started or changed."""
+    """Say what `run` would set aside, leave out and train, and at what cost; nothing is started or changed.
+
+    What a trial takes is timed where neither a trial of its kind is done nor an earlier timing is kept. Raises what
+    `run` would of models that cannot be trained.
+    """
     print_damaged(task.folder, task.plan, console)
     if task.quarantine.images:
         console.print(task.quarantine.said(), soft_wrap=True, markup=False, highlight=False)
     done = task.folder.done(task.plan.trials)
     print_doubts(task.folder, done, task.plan, console)
+    _time_trials(task, done, console)
     print_forecast(task.forecast(done), console)
+
+
+def _time_trials(task: Task, done: Manifests, console: Console) -> None:
+    """Have every kind of trial that is to run timed and its model built, or built alone where none trains here."""
+    unknown, asked = task.untimed(done), task.timing_asked()
+    if not unknown:
+        return
+    if asked is None:
+        check_models({trial.arm: trial.config for trial in unknown}, task.classes)
+        return
+    try:
+        with steps(console) as progress:
+            time_kinds({trial.arm: trial.config for trial in unknown}, asked, progress)
+    except TimingError as error:
+        said = f"What a trial takes could not be timed: {error}"
+        console.print(said, soft_wrap=True, markup=False, highlight=False)
 
 
 def _room(task: Task) -> Room:
@@ -88,13 +114,13 @@ def _train(task: Task, done: Manifests, signals: Signals, exporter: Exporter, co
     missing = [trial for trial in task.plan.trials if trial.trial_id not in done]
     kept = {trial.trial_id: task.folder.trial(trial.trial_id).epochs_kept() for trial in missing}
     board = Board(task.plan, scores, budget=task.budget(done), epochs_kept=kept)
-    ending = Ending()
-    if missing:
+
+    def train(trials: Sequence[Trial]) -> Ending:
         from dermtune import tuner  # Ray takes seconds to import: a sweep that is done does not wait for it
 
         with shown(board, console) as view:
-            ending = tuner.run(
-                missing,
+            return tuner.run(
+                trials,
                 task.folder,
                 task.place,
                 cpus=task.cpus,
@@ -105,7 +131,13 @@ def _train(task: Task, done: Manifests, signals: Signals, exporter: Exporter, co
                 monitors=(view, exporter),
                 signals=signals,
                 execute=partial(execute, keep_model=task.asked.log_model),
+                together=partial(execute_together, keep_model=task.asked.log_model),
             )
+
+    if task.plan.sweep.repeats == "adaptive":
+        ending = in_rounds(board, task.folder, train, console)
+    else:
+        ending = train(missing) if missing else Ending()
     if ending.halted is not None:
         ending = replace(ending, halted=f"{ending.halted} ({_room(task)})")
     print_ending(ending, board, console)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 
 from analysis.earlier import measured
@@ -22,12 +23,14 @@ from dermtune.data.dataset import Dataset, open_dataset
 from dermtune.data.place import Place
 from dermtune.data.quarantine import Quarantine
 from dermtune.execution import fingerprints
-from dermtune.forecast import Forecast, forecast
+from dermtune.forecast import Forecast, Known, Pace, forecast, pace
 from dermtune.ledger import SweepFolder
 from dermtune.loading import load_recipe, load_sweep
-from dermtune.plan import Plan, Sweep, plan
+from dermtune.plan import Plan, Sweep, Trial, plan
 from dermtune.recipes import Recipe
+from dermtune.spared import course_in, spared
 from dermtune.steps import steps
+from dermtune.timing import MOST_BESIDE, Asked, kind_of, this_machine, timings_kept
 
 Manifests = Mapping[str, Mapping[str, Any]]
 """Of done trials, by trial_id."""
@@ -47,6 +50,8 @@ class Task:
     folder: SweepFolder
     quarantine: Quarantine = field(default_factory=Quarantine)
     """Images that no trial sees."""
+    test_images: Mapping[str, int] = field(default_factory=dict)
+    """By class."""
 
     @property
     def cpus(self) -> float:
@@ -61,12 +66,61 @@ class Task:
 
     def forecast(self, done: Manifests) -> Forecast:
         """What the trials that are not done take, and what the design can see."""
+        sweep = self.plan.sweep
         return forecast(
             self.plan,
-            self.recipe,
             done,
             self.budget(done),
-            variation=self._variation(done),
+            self.pace(done),
+            gpus=self.gpus or 0.0,
+            known=Known(
+                variation=self._variation(done, sweep.primary_metric),
+                of_guards={guard: self._variation(done, guard) for guard in sweep.guard_metrics},
+                test_images=self.test_images,
+            ),
+            spared=spared(self.plan, done, course_in(self.folder, self.plan)),
+        )
+
+    def pace(self, done: Manifests) -> Pace:
+        """How long trials take: as the done ones took, or as a timing that is kept says, or the recipe."""
+        to_run = [trial.config for trial in self.plan.trials if trial.trial_id not in done]
+        took = [
+            (trial.config, float(seconds))
+            for trial in self.plan.trials
+            if (seconds := done.get(trial.trial_id, {}).get("seconds"))
+        ]
+        asked = self.timing_asked()
+        return pace(
+            to_run,
+            self.recipe,
+            done=took,
+            timings=timings_kept(to_run, asked) if asked else {},
+            beside=asked.beside if asked else None,
+        )
+
+    def untimed(self, done: Manifests) -> list[Trial]:
+        """The trials that are to run and are like none that is done, one of each kind."""
+        known = {kind_of(trial.config) for trial in self.plan.trials if trial.trial_id in done}
+        missing = (trial for trial in self.plan.trials if trial.trial_id not in done)
+        kinds = {kind_of(trial.config): trial for trial in missing}
+        return [trial for kind, trial in kinds.items() if kind not in known]
+
+    def timing_asked(self) -> Asked | None:
+        """Under which circumstances trials train, and are timed; None where they do not train here.
+
+        They train elsewhere on a cluster that is named, and where they ask for a GPU and there is none here.
+        """
+        machine = this_machine()
+        gpus = float(bool(machine.gpus)) if self.gpus is None else self.gpus
+        if self.asked.address is not None or gpus > len(machine.gpus):
+            return None
+        return Asked(
+            place=self.place,
+            fingerprints=self.plan.trials[0].fingerprints,
+            machine=machine,
+            cpus=self.cpus,
+            gpus=gpus,
+            beside=machine.beside(self.cpus, gpus, min(len(self.plan.trials), MOST_BESIDE)),
         )
 
     def budget(self, done: Manifests) -> Budget:
@@ -74,23 +128,28 @@ class Task:
 
         Raises LedgerError where that cannot be read.
         """
-        asked, seconds = self.asked, self.recipe.seconds_per_trial
-        books = Books(self.folder, self.plan.trials, asked.usd_per_hour)
-        took = [hours for trial_id in done if (hours := books.cost(trial_id).hours)]
+        asked, trials, paced = self.asked, self.plan.trials, self.pace(done)
+        books, weights, seconds = (
+            Books(self.folder, trials, asked.usd_per_hour),
+            paced.weights(trials),
+            paced.mean(trials),
+        )
+        took = {trial_id: hours for trial_id in done if (hours := books.cost(trial_id).hours)}
         limits = Limits(
             hours=math.inf if asked.max_hours is None else asked.max_hours,
             usd=math.inf if asked.max_usd is None else asked.max_usd,
             usd_per_hour=asked.usd_per_hour,
         )
         expected = None if seconds is None else seconds * (self.gpus or 1) / 3600
-        return Budget(books, limits, TrialHours(expected=expected, measured=tuple(took)))
+        measured = tuple(hours / weights.get(trial_id, 1.0) for trial_id, hours in took.items())
+        return Budget(books, limits, TrialHours(expected=expected, measured=measured), weights)
 
-    def _variation(self, done: Manifests) -> Variation:
-        """What the done trials show of chance; as assumed before they can be compared."""
+    def _variation(self, done: Manifests, metric: str) -> Variation:
+        """What the done trials show of a metric's chance; as assumed before they can be compared."""
         if not done:
             return ASSUMED
         try:
-            return measured(load_study(self.folder.path, quick=True), metric=self.plan.sweep.primary_metric)
+            return measured(load_study(self.folder.path, quick=True), metric=metric)
         except SourceError:
             return ASSUMED
 
@@ -123,6 +182,7 @@ def prepare(asked: Arguments, console: Console) -> Task:
         classes=dataset.classes,
         folder=SweepFolder((asked.out / the_plan.folder_name).absolute()),
         quarantine=dataset.quarantine,
+        test_images=dict(zip(dataset.classes, map(int, _sizes(dataset)), strict=True)),
     )
 
 
@@ -143,6 +203,10 @@ def _named(file: Path) -> Iterator[None]:
 
 def _check_metrics(sweep: Sweep, dataset: Dataset) -> None:
     """Metrics that can be scored on this test set, before anybody waits for their trials."""
-    sizes = np.bincount(dataset.test.label, minlength=len(dataset.classes)).astype(np.float64)
     for name in (sweep.primary_metric, *sweep.guard_metrics):
-        metric_named(name, classes=dataset.classes, sizes=sizes)
+        metric_named(name, classes=dataset.classes, sizes=_sizes(dataset))
+
+
+def _sizes(dataset: Dataset) -> NDArray[np.float64]:
+    """Test images by class, [K]."""
+    return np.bincount(dataset.test.label, minlength=len(dataset.classes)).astype(np.float64)

@@ -39,6 +39,8 @@ class Outcome:
     history: History
     device: str
     """Name of the device that trained."""
+    frozen_features: str | None = None
+    """Key of the kept features that its head was trained on; None where images went through the backbone."""
 
 
 def train(
@@ -60,7 +62,7 @@ def train(
     it lacks what a lever needs, CheckpointError.
     """
     with reproducible(trial.seed, threads):
-        trainer = _trainer(trial, data, checkpoint, on_epoch)
+        trainer = trainer_of(trial, data, checkpoint, on_epoch)
         newest = checkpoints.newest_whole(checkpoint, on_notice)
         with checkpoints.nothing_unpickled(newest):
             trainer.train(resume_from_checkpoint=str(newest) if newest else None)
@@ -83,7 +85,8 @@ def _keep(trainer: PairedTrainer, trial: Trial, data: Dataset, folder: Path) -> 
         save_classifier(model, trial.config, data.classes, folder)
 
 
-def _trainer(trial: Trial, data: Dataset, checkpoint: Path, on_epoch: Callable[[History], None]) -> PairedTrainer:
+def trainer_of(trial: Trial, data: Dataset, checkpoint: Path, on_epoch: Callable[[History], None]) -> PairedTrainer:
+    """What trains the trial, its weights fresh: seed before. Raises ModelError, ConfigError."""
     config, levers = trial.config, trial.config.levers
     counts = np.bincount(data.train.label, minlength=len(data.classes))
     curriculum = Curriculum(levers=levers, class_counts=counts, epochs=config.training.epochs)
@@ -105,6 +108,16 @@ def _trainer(trial: Trial, data: Dataset, checkpoint: Path, on_epoch: Callable[[
 
 def _predict(trainer: PairedTrainer, trial: Trial, data: Dataset, name: str) -> Predictions:
     split: Split = getattr(data, name)
+    return predictions_of(
+        trial, data, name, _logits(trainer, Images(split)), _logits(trainer, Images(split, mirrored=True))
+    )
+
+
+def predictions_of(
+    trial: Trial, data: Dataset, name: str, logits: NDArray[np.float32], logits_hflip: NDArray[np.float32]
+) -> Predictions:
+    """A trial's predictions on a split, from its logits [N, K] of the images and of the mirrored images."""
+    split: Split = getattr(data, name)
     return Predictions(
         arm=trial.arm,
         seed=trial.seed,
@@ -114,8 +127,8 @@ def _predict(trainer: PairedTrainer, trial: Trial, data: Dataset, name: str) -> 
         sample_id=split.sample_id,
         group_id=split.group_id,
         label=split.label.astype(np.int16),
-        logits=_logits(trainer, Images(split)),
-        logits_hflip=_logits(trainer, Images(split, mirrored=True)),
+        logits=logits,
+        logits_hflip=logits_hflip,
     )
 
 

@@ -5,8 +5,11 @@ from typing import Protocol, TypeVar
 
 PARTS: Mapping[str, str] = {
     "verdicts": "Verdicts",
+    "repeats": "Repeats",
     "deltas": "Deltas",
     "runs": "Seeds",
+    "confirmation": "Confirmation",
+    "search": "Search",
     "classes": "Classes",
     "long-tail": "Long tail",
     "effects": "Levers together",

@@ -10,9 +10,13 @@ from rich.text import Text
 from analysis.records import ArmSummary, Comparison, Report, Verdict
 from analysis.report.answer import answer, scope
 from analysis.report.chance import TITLE, chance
+from analysis.report.confirmation import said
 from analysis.report.effects import MainRow, section_of
 from analysis.report.recommendation import recommendation_section
 from analysis.report.remarks import remarks
+from analysis.report.repeats import TITLE as REPEATS
+from analysis.report.repeats import picture, repeats_said
+from analysis.report.shrinkagefigure import shrinkage_title
 from analysis.report.strip import Scale, ruler, scale_of, strip
 from analysis.report.summary import Summary, SummaryRow, summary_of
 from analysis.words import SIGNS, Unit, interval_title, metric_title, pvalue, unit_of
@@ -32,7 +36,8 @@ def print_report(report: Report, console: Console) -> None:
     console.print(_heading(report))
     console.print(Padding(Text("\n".join(answer(report))), (1, 0)))
     console.print(_table(report, console))
-    for block in (_reasons(report), _effects(report), _chance(report), _recommended(report), _remarks(report)):
+    blocks = (_reasons, _repeats, _confirmed, _effects, _chance, _recommended, _remarks)
+    for block in (drawn(report) for drawn in blocks):
         if block is not None:
             console.print(Padding(block, (1, 0, 0, 0)))
     console.print(Padding(Text(f"{metric_title(report.metric)}; {scope(report)}", style="dim"), (1, 0)))
@@ -124,7 +129,9 @@ def _filled(report: Report, scale: Scale | None) -> Table:
 
 def _add_compared(table: Table, report: Report, scale: Scale | None) -> None:
     unit = unit_of(report.metric)
-    table.add_column(Text(f"delta{unit.symbol and ','}{unit.symbol}\n{interval_title(report.level)}"), no_wrap=True)
+    table.add_column(
+        Text(f"delta{unit.symbol and ','}{unit.symbol}\n{interval_title(report.verdicts_level)}"), no_wrap=True
+    )
     if scale is not None:
         table.add_column(ruler(scale, unit), no_wrap=True)
     table.add_column(Text("p\nadj."), justify="right", no_wrap=True)
@@ -169,6 +176,21 @@ def _reasons(report: Report) -> Table | None:
     return grid
 
 
+def _repeats(report: Report) -> Group | None:
+    """A row an arm: its seeds up to the look that judged it, and those that it was spared."""
+    rows = picture(report)
+    if not rows:
+        return None
+    grid = Table.grid(padding=(0, _GAP, 0, 0))
+    grid.add_column(overflow="fold")
+    grid.add_column(no_wrap=True)
+    grid.add_column(no_wrap=True, style="dim")
+    styles = {c.arm: STYLES[c.verdict] for c in report.comparisons}
+    for arm, seeds, fate in rows:
+        grid.add_row(Text(arm), Text(seeds, style=styles.get(arm, "")), Text(fate))
+    return Group(Text(REPEATS, style="bold"), grid, _sentences("", repeats_said(report)))
+
+
 def _effects(report: Report) -> Group | None:
     """Interactions in a sentence each, then a table of main effects."""
     section = section_of(report)
@@ -194,6 +216,12 @@ def _main_effects(report: Report, rows: Sequence[MainRow]) -> Table:
         cells = (row.name, row.estimate, row.interval, row.p_adjusted, row.reference, row.settings)
         table.add_row(*map(Text, cells))
     return table
+
+
+def _confirmed(report: Report) -> Group | None:
+    if report.selection is None:
+        return None
+    return _sentences(shrinkage_title(report.selection), said(report))
 
 
 def _chance(report: Report) -> Group:
