@@ -16,7 +16,7 @@ from analysis.predictions import Predictions, read_predictions, write_prediction
 from dermtune import verify
 from dermtune.durable import read_json, write_json
 from dermtune.integrity import inspect
-from dermtune.ledger import SEALED, SweepFolder
+from dermtune.ledger import SEALED, Pruned, SweepFolder
 from dermtune.plan import Trial
 from tests.plans import planned
 
@@ -274,6 +274,15 @@ def test_what_nobody_needs_is_told(folder):
         ("left over", f"{ALONE}/.manifest.json.host-1"),
         ("left over", "damaged/abc-1"),
     }
+
+
+def test_a_point_that_a_search_stopped_early_is_named_as_one(folder):
+    pruned = folder.trial("pruned")
+    pruned.path.mkdir()
+    pruned.prune(Pruned(epochs=2, scores={"top1": 0.5}))
+    [(severity, file, what)] = found(folder)
+    assert (severity, file) == ("left over", "trials/pruned")
+    assert what.endswith("does not list: stopped early by a search")
 
 
 @pytest.mark.parametrize("text", [None, "{", "[]", "{}", '{"format": 2, "trials": []}'])

@@ -8,7 +8,6 @@ from ray.tune.search import Searcher
 from typing_extensions import override
 
 from dermtune.budget import Budget
-from dermtune.frozen.bundles import bundles
 from dermtune.plan import Trial
 from dermtune.tuner.choosing import Chooser
 
@@ -20,19 +19,15 @@ class Admission(Chooser):
     first trials that do are run.
     """
 
-    def __init__(self, trials: Sequence[Trial], budget: Budget, *, together: bool = False) -> None:
-        """All that is to be run, in order; with `together` what can be trained in one program is one bundle."""
+    def __init__(self, budget: Budget) -> None:
         super().__init__()
-        self._trials, self._together = trials, together
         self._waiting: list[tuple[Trial, ...]] = []
         self._budget = budget
         self._under_way: set[str] = set()
 
-    @override
-    def ready(self, slots: int) -> None:
-        """Bundle the trials so that each slot has its share."""
-        found = bundles(self._trials, slots) if self._together else [(trial,) for trial in self._trials]
-        self._waiting = [tuple(bundle) for bundle in reversed(found)]
+    def give(self, bundles: Sequence[Sequence[Trial]]) -> None:
+        """All that is to be run, in order."""
+        self._waiting = [tuple(bundle) for bundle in reversed(bundles)]
 
     @override
     def suggest(self, trial_id: str) -> Any:

@@ -1,7 +1,7 @@
 """What drives trials on Ray Tune, whoever says which comes next."""
 
 import contextlib
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,8 @@ class Work:
     trials_of: TrialsOf
     n_most: int
     """Trials that are started at most."""
+    ready: Callable[[int], None] = lambda _: None
+    """Called once Ray is there, with how many trials it can run at a time."""
     together: Together | None = None
     """What trains bundles of several; None runs them one by one."""
     judged_on: JudgedOn = "test"
@@ -67,7 +69,7 @@ def drive(
             together=work.together,
             judged_on=work.judged_on,
         )
-        work.chooser.ready(slots(cpus, job.gpus))
+        work.ready(slots(cpus, job.gpus))
         stop.stop_all()  # it may have been asked while Ray started
         heard = Monitors((tally, *monitors))
         _tuner(work, job, Events(work.trials_of, folder, heard, stop, signals, work.pruned), stop, storage).fit()

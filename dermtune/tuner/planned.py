@@ -8,6 +8,7 @@ from dermtune.budget import Books, Budget
 from dermtune.data.place import Place
 from dermtune.ending import Ending
 from dermtune.execution import execute as train_from_folder_to_folder
+from dermtune.frozen.bundles import bundles
 from dermtune.ledger import SweepFolder
 from dermtune.monitors import Monitor
 from dermtune.plan import Trial
@@ -64,10 +65,20 @@ def run(
     Raises TunerError where there is no such cluster, or no node of it is large enough for a trial.
     """
     budget = budget or Budget(Books(folder, trials, usd_per_hour))
-    planned = _Planned({trial.trial_id: trial for trial in trials})
-    admission = Admission(trials, budget, together=together is not None)
+    admission = Admission(budget)
+
+    def give(at_once: int) -> None:
+        admission.give(bundles(trials, at_once) if together else [(trial,) for trial in trials])
+
+    work = Work(
+        chooser=admission,
+        trials_of=_Planned({trial.trial_id: trial for trial in trials}),
+        n_most=len(trials),
+        ready=give,
+        together=together,
+    )
     return drive(
-        Work(chooser=admission, trials_of=planned, n_most=len(trials), together=together),
+        work,
         folder,
         place,
         cpus=cpus,
