@@ -165,7 +165,7 @@ def test_a_cluster_has_as_many_slots_as_trials_fit_on_its_nodes(all_cpus):
     assert slots(1, None) == all_cpus
     assert slots(all_cpus, 0) == 1
     assert slots(0.5, 0) == 2 * all_cpus
-    assert slots(1, 1) == 0
+    assert slots(1, 1) == 1, "where none fits that has been refused"
 
 
 class Driver:
