@@ -192,6 +192,9 @@ def _spent(board: Board) -> Text:
 
 def _note(plan: Plan) -> Text:
     """That the means above are no result, and when there is one."""
+    if plan.stage:
+        said = "on val, to pick arms by: the best are confirmed with fresh seeds and judged on test"
+        return Text(said, style="dim", no_wrap=True, overflow="ellipsis")
     looks = [look for look in plan.sweep.looks if look <= len(plan.seeds)]
     if plan.sweep.looks:
         when = f"the look at {looks[-1] if looks else plan.sweep.looks[0]} seeds"

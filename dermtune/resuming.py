@@ -12,17 +12,20 @@ from dermtune.plan import Plan
 from dermtune.room import room
 
 
-def set_aside_damaged(folder: SweepFolder, plan: Plan, console: Console) -> None:
-    """Move the folder of every damaged trial out of the way, so that it is run again; a line each."""
+def set_aside_damaged(folder: SweepFolder, titles: Mapping[str, str], console: Console) -> None:
+    """Move the folder of every damaged trial out of the way, so that it is run again; a line each.
+
+    `titles` say by trial_id who a trial is, and whether it is run again.
+    """
     for trial_id, why in upkeep.damaged(folder).items():
         place = upkeep.set_aside(folder, trial_id)
-        _say(console, f"{_named(trial_id, plan)} is damaged: {why}; set aside in {os.path.relpath(place)}")
+        _say(console, f"{_named(trial_id, titles)} is damaged: {why}; set aside in {os.path.relpath(place)}")
 
 
-def print_damaged(folder: SweepFolder, plan: Plan, console: Console) -> None:
+def print_damaged(folder: SweepFolder, titles: Mapping[str, str], console: Console) -> None:
     """Say which trials a start would set aside, a line each."""
     for trial_id, why in upkeep.damaged(folder).items():
-        _say(console, f"{_named(trial_id, plan)} is damaged: {why}; a start sets it aside")
+        _say(console, f"{_named(trial_id, titles)} is damaged: {why}; a start sets it aside")
 
 
 def print_doubts(folder: SweepFolder, done: Mapping[str, Mapping[str, Any]], plan: Plan, console: Console) -> None:
@@ -40,9 +43,7 @@ def print_doubts(folder: SweepFolder, done: Mapping[str, Mapping[str, Any]], pla
         _say(console, f"The disk of {os.path.relpath(folder.path)} may fill up: {there}.")
 
 
-def _named(trial_id: str, plan: Plan) -> str:
-    """The trial as a person names it, and whether it is run again."""
-    titles = {trial.trial_id: f"{trial.title} ({trial_id}), which runs again," for trial in plan.trials}
+def _named(trial_id: str, titles: Mapping[str, str]) -> str:
     return titles.get(trial_id, f"{trial_id}, which is not asked for now,")
 
 

@@ -3,7 +3,7 @@
 import contextlib
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,13 @@ from dermtune.data.dataset import Dataset, open_dataset
 from dermtune.data.place import Place
 from dermtune.data.quarantine import Quarantine
 from dermtune.execution import fingerprints
+from dermtune.firstplan import First
 from dermtune.forecast import Forecast, forecast
 from dermtune.ledger import SweepFolder
 from dermtune.loading import load_recipe, load_sweep
-from dermtune.plan import Plan, Sweep, plan
+from dermtune.plan import Plan, Sweep
 from dermtune.recipes import Recipe
+from dermtune.staging import Stages, Staging
 from dermtune.steps import steps
 
 Manifests = Mapping[str, Mapping[str, Any]]
@@ -39,6 +41,7 @@ class Task:
 
     asked: Arguments
     plan: Plan
+    """What is judged; of a sweep with a first stage that has not ended, as many arms as it may find."""
     question: str
     """The sweep file's first line."""
     recipe: Recipe
@@ -47,6 +50,10 @@ class Task:
     folder: SweepFolder
     quarantine: Quarantine = field(default_factory=Quarantine)
     """Images that no trial sees."""
+    first: First | None = None
+    """The stage that finds the plan's arms; None where the sweep file names them."""
+    staging: Staging | None = None
+    """What plans both stages anew, once more is known of the first."""
 
     @property
     def cpus(self) -> float:
@@ -70,13 +77,16 @@ class Task:
         )
 
     def budget(self, done: Manifests) -> Budget:
-        """The hard budget, less what every attempt at the plan's trials has cost, whatever came of it.
+        """The hard budget of both stages, less what every attempt at their trials has cost, whatever came of it.
 
-        Raises LedgerError where that cannot be read.
+        `done` are trials of the stage that is to run; what one of them takes is measured on these, and on a
+        search's whole points, which take no less than the trials that confirm them. Raises LedgerError where the
+        costs cannot be read.
         """
         asked, seconds = self.asked, self.recipe.seconds_per_trial
-        books = Books(self.folder, self.plan.trials, asked.usd_per_hour)
-        took = [hours for trial_id in done if (hours := books.cost(trial_id).hours)]
+        earlier = self.first.plan.trials if self.first else ()
+        books = Books(self.folder, (*earlier, *self.plan.trials), asked.usd_per_hour)
+        took = [hours for trial_id in self._alike(done) if (hours := books.cost(trial_id).hours)]
         limits = Limits(
             hours=math.inf if asked.max_hours is None else asked.max_hours,
             usd=math.inf if asked.max_usd is None else asked.max_usd,
@@ -84,6 +94,15 @@ class Task:
         )
         expected = None if seconds is None else seconds * (self.gpus or 1) / 3600
         return Budget(books, limits, TrialHours(expected=expected, measured=tuple(took)))
+
+    def with_first(self, stages: Stages) -> "Task":
+        """The same task, now that so much is known of the first stage."""
+        return replace(self, first=stages.first, plan=stages.plan)
+
+    def _alike(self, done: Manifests) -> list[str]:
+        """Done trials that took what a trial of the stage takes."""
+        searched = self.first.plan.trials if self.first and self.first.plan.stage == "search" else ()
+        return list(dict.fromkeys([*done, *self.folder.done(searched)]))
 
     def _variation(self, done: Manifests) -> Variation:
         """What the done trials show of chance; as assumed before they can be compared."""
@@ -103,26 +122,29 @@ def prepare(asked: Arguments, console: Console) -> Task:
     sweep, question = load_sweep(asked.file)
     recipe = load_recipe(asked.recipe)
     place = Place(data_dir=(asked.data or _data_dir(recipe)).absolute(), cache_dir=asked.cache.absolute())
-
-    def planned(fingerprints: Mapping[str, str]) -> Plan:
-        return plan(sweep, recipe.config, recipe=recipe.name, fingerprints=fingerprints, n_seeds=asked.seeds)
-
+    staging = Staging(sweep=sweep, config=recipe.config, recipe=recipe.name, n_seeds=asked.seeds)
     with _named(asked.file):
-        planned({})  # a sweep that cannot be planned is refused before the images are read
+        staging.planned()  # a sweep that cannot be planned is refused before the images are read
+        if asked.stop_after_selection and sweep.first is None:
+            raise UserError("--stop-after-selection needs a sweep with a `first` stage, this one has none")
     with steps(console) as progress:
         dataset = open_dataset(recipe.config.data, place, progress)
     with _named(asked.file):
         _check_metrics(sweep, dataset)
-    the_plan = planned(fingerprints(recipe.config, dataset))
+    staging = replace(staging, fingerprints=fingerprints(recipe.config, dataset))
+    folder = SweepFolder((asked.out / staging.planned().plan.folder_name).absolute())
+    stages = staging.found(folder)
     return Task(
         asked=asked,
-        plan=the_plan,
+        plan=stages.plan,
         question=question,
         recipe=recipe,
         place=place,
         classes=dataset.classes,
-        folder=SweepFolder((asked.out / the_plan.folder_name).absolute()),
+        folder=folder,
         quarantine=dataset.quarantine,
+        first=stages.first,
+        staging=staging,
     )
 
 
@@ -142,7 +164,9 @@ def _named(file: Path) -> Iterator[None]:
 
 
 def _check_metrics(sweep: Sweep, dataset: Dataset) -> None:
-    """Metrics that can be scored on this test set, before anybody waits for their trials."""
-    sizes = np.bincount(dataset.test.label, minlength=len(dataset.classes)).astype(np.float64)
-    for name in (sweep.primary_metric, *sweep.guard_metrics):
-        metric_named(name, classes=dataset.classes, sizes=sizes)
+    """Metrics that can be scored on this test set, and on val where a stage picks by it, before anybody waits."""
+    sets = (dataset.test, dataset.val) if sweep.first else (dataset.test,)
+    for images in sets:
+        sizes = np.bincount(images.label, minlength=len(dataset.classes)).astype(np.float64)
+        for name in (sweep.primary_metric, *sweep.guard_metrics):
+            metric_named(name, classes=dataset.classes, sizes=sizes)

@@ -9,10 +9,12 @@ from dermtune.config import UserError
 from dermtune.durable import read_json
 from dermtune.integrity.examination import Examined, Listed, examine
 from dermtune.integrity.finding import SEVERITIES, Finding, Inspection
+from dermtune.integrity.first import PICKED, FirstStage, after_picking, first_stage
 from dermtune.integrity.pairing import mixed, unequal_seeds, unpaired
 from dermtune.ledger import SweepFolder, upkeep
 
 FORMAT = 1
+RUNS = "the same command runs them"
 
 Progress = Callable[[int, int], None]
 """Called with how many trials are examined, and how many there are."""
@@ -31,20 +33,48 @@ def inspect(path: Path, progress: Progress) -> Inspection:
     if not (path / "sweep.json").exists() and not (path / "trials").is_dir():
         raise IntegrityError(f"{path} must be a sweep's folder, with sweep.json and trials/")
     findings: list[Finding] = []
-    listed = _listed(folder, findings)
-    examined: list[Examined] = []
-    for n, trial in enumerate(listed, start=1):
-        examined.append(examine(folder.trial(trial.trial_id), trial))
-        progress(n, len(listed))
-    done = [one for one in examined if one.manifest is not None]
-    findings += [finding for one in examined for finding in one.findings]
-    findings += [*unequal_seeds(listed), *unpaired(done), *mixed(done)]
-    findings += [*_not_begun(examined), *_running(folder), *_unlisted(folder, listed), *_left_over(folder)]
+    first = first_stage(folder, lambda: _on_disk(folder), findings)
+    earlier = _plain(first.listed) if first else []
+    listed = _judged(folder, first, findings)
+    examined = [*_examined(folder, [*earlier, *listed], progress)]
+    before, judged = examined[: len(earlier)], examined[len(earlier) :]
+    if first and first.selection:
+        before = [after_picking(one) for one in before]
+    for stage in (before, judged):
+        done = [one for one in stage if one.manifest is not None]
+        findings += [*(finding for one in stage for finding in one.findings), *unpaired(done)]
+    findings += [*unequal_seeds(listed), *mixed([one for one in examined if one.manifest is not None])]
+    findings += [*_not_begun(before, PICKED if first and first.selection else RUNS), *_not_begun(judged, RUNS)]
+    findings += [*_running(folder), *_unlisted(folder, [*earlier, *listed]), *_left_over(folder)]
     return Inspection(
-        n_trials=len(listed),
+        n_trials=len(examined),
         n_done=sum(one.state == "done" for one in examined),
         findings=tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))),
     )
+
+
+def _examined(folder: SweepFolder, listed: Sequence[Listed], progress: Progress) -> Iterator[Examined]:
+    for n, trial in enumerate(listed, start=1):
+        yield examine(folder.trial(trial.trial_id), trial)
+        progress(n, len(listed))
+
+
+def _judged(folder: SweepFolder, first: FirstStage | None, findings: list[Finding]) -> Sequence[Listed]:
+    """The trials that are judged; none where a first stage has yet to find their arms, which is a finding."""
+    if first is None or (folder.path / "sweep.json").exists():
+        return _listed(folder, findings)
+    state = "has picked, and nothing is judged yet" if first.selection else "has not ended"
+    what, do = f"is not there: the first stage {state}", "the same command goes on"
+    findings.append(Finding(severity="unfinished", file="sweep.json", what=what, do=do))
+    return []
+
+
+def _plain(listed: Sequence[Listed]) -> list[Listed]:
+    """Those whose trial_id is a folder's plain name. Raises IntegrityError for any other."""
+    for trial in listed:
+        if Path(trial.trial_id).name != trial.trial_id:
+            raise IntegrityError(f"trial_id {trial.trial_id!r} of the first stage must be a plain name")
+    return [*listed]
 
 
 def _listed(folder: SweepFolder, findings: list[Finding]) -> Sequence[Listed]:
@@ -75,11 +105,11 @@ def _entry(trial_id: str, arm: str, seed: int) -> Listed:
     return Listed(trial_id=trial_id, arm=str(arm), seed=int(seed))
 
 
-def _not_begun(examined: Sequence[Examined]) -> Iterator[Finding]:
+def _not_begun(examined: Sequence[Examined], do: str) -> Iterator[Finding]:
     titles = [one.listed.title for one in examined if one.state == "not begun"]
     if titles:
         what = f"{count(len(titles), 'trial')} not begun: {', '.join(titles)}"
-        yield Finding(severity="unfinished", file="trials", what=what, do="the same command runs them")
+        yield Finding(severity="unfinished", file="trials", what=what, do=do)
 
 
 def _running(folder: SweepFolder) -> Iterator[Finding]:
