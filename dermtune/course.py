@@ -89,7 +89,7 @@ def _show_first(task: Task, console: Console) -> None:
     if first is not None and first.selection is None:
         done = task.folder.done(first.plan.trials)
         print_doubts(task.folder, done, first.plan, console)
-        n_ended = max(len(done), len(first.tried))
+        n_ended = task.staging.n_ended(first.plan, task.folder) if task.staging else len(done)
         print_first(first, task.plan, n_ended, task.budget(done), console)
 
 

@@ -11,19 +11,6 @@ from dermtune.validation import UserError
 
 FORMAT = 1
 
-GROWS = ("n_points", "confirm")
-"""What a search may be asked otherwise and still go on: more points are tried, other picks are made of them."""
-SAID = {
-    "stage": "kind of first stage",
-    "objectives": "metrics",
-    "seeds": "seed of the search",
-    "baseline": "baseline, data or recipe",
-    "space": "space",
-    "with_guards": "objectives",
-    "grace_epochs": "grace epochs",
-    "reduction": "reduction",
-}
-
 
 def write_first(folder: SweepFolder, of_first: Plan, asked: Mapping[str, Any], question: str) -> None:
     """Write what the stage is asked, and its trials: of a search the baseline's alone, its points come later."""
@@ -47,33 +34,10 @@ def read_asked(folder: SweepFolder) -> dict[str, Any] | None:
         raise LedgerError(f"{folder.first} must hold what the first stage was asked: {error}") from None
 
 
-def refuse_other(folder: SweepFolder, asked: Mapping[str, Any] | None) -> None:
-    """Raises UserError where the folder's first stage is another's, whose points cannot be gone on from.
-
-    `asked` is what is asked now; None where there is no first stage. A screening is made of trials alone: what is
-    missing of another one is run, and picked anew.
-    """
-    there = read_asked(folder)
-    if there is None:
-        return
-    before = there["asked"]
-    if asked is None:
-        other = "the sweep has none"
-    elif differing := _differing(before, asked):
-        other = f"the sweep's has another {' and '.join(differing)}"
-    else:
-        return
-    raise UserError(
-        f"{folder.path} must be the folder of the same question, its first stage (first.json) is a "
-        f"{'search' if before.get('stage') == 'search' else 'screening'} and {other}; --out DIR names another, and "
-        "moving the folder away starts anew"
-    )
-
-
-def _differing(before: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
-    if before.get("stage") != asked["stage"]:
-        return [SAID["stage"]]
-    if asked["stage"] != "search":
-        return []
-    differ = [key for key in asked if key not in GROWS and before.get(key) != asked[key]]
-    return list(dict.fromkeys(SAID[key] for key in differ))
+def refuse_first(folder: SweepFolder) -> None:
+    """Raises UserError where the folder has a first stage: for a sweep that has none, what it picked is no arm."""
+    if read_asked(folder) is not None:
+        raise UserError(
+            f"{folder.path} must be the folder of a sweep without a first stage, it has one (first.json): --out "
+            "names another, and moving the folder away starts anew"
+        )

@@ -23,9 +23,7 @@ class First:
     sweep: Sweep
     """As its file has it."""
     plan: Plan
-    """The stage's trials; of a search those of the points so far, the baseline first."""
-    tried: tuple[Tried, ...] = ()
-    """Points of a search that have ended."""
+    """The stage's trials; of a search those of the points proposed so far, the baseline first."""
     selection: Selection | None = None
     """What it picked; None until it has ended."""
 
@@ -47,9 +45,9 @@ def stage_name(plan: Plan) -> str:
 
 
 def first_plan(
-    sweep: Sweep, config: Config, *, recipe: str, fingerprints: Mapping[str, str], tried: Sequence[Tried] = ()
+    sweep: Sweep, config: Config, *, recipe: str, fingerprints: Mapping[str, str], points: Sequence[Trial] = ()
 ) -> Plan:
-    """The first stage's trials: of a screening all, of a search the baseline's and those that were tried.
+    """The first stage's trials: of a screening all, of a search the baseline's and those of the `points` so far.
 
     Raises PlanError or ConfigError.
     """
@@ -59,25 +57,21 @@ def first_plan(
         raise PlanError("there must be a `first` stage to plan, got none")
     seeds = tuple(sweep.first.seeds)
     alone = plan(_alone(sweep, seeds), config, recipe=recipe, fingerprints=fingerprints)
-    return with_points(replace(alone, stage="search"), tried)
+    return with_points(replace(alone, stage="search"), points)
 
 
-def with_points(of_baseline: Plan, tried: Sequence[Tried]) -> Plan:
-    """A search's plan that has the points which were tried, each with the trial_id that it has.
-
-    Raises PlanError where a point's levers give another.
-    """
+def with_points(of_baseline: Plan, points: Sequence[Trial]) -> Plan:
+    """A search's plan that has the trials of these points, the baseline's among them or not."""
     baseline = of_baseline.trials[0]
-    points = [one for one in tried if one.number and one.trial_ids]
-    levers = {one.name: {**baseline.levers, **one.levers} for one in points}
-    trials = [
-        replace(baseline, arm=name, levers=of_point, config=of_baseline.config.with_levers(of_point))
-        for name, of_point in levers.items()
-    ]
-    for one, trial in zip(points, trials, strict=True):
-        _check_id(one, trial)
-    arms = [Arm(name=name, levers=of_point) for name, of_point in levers.items()]
-    return replace(of_baseline, arms=(of_baseline.arms[0], *arms), trials=(baseline, *trials))
+    others = [trial for trial in points if trial.trial_id != baseline.trial_id]
+    arms = [Arm(name=trial.arm, levers=trial.levers) for trial in others]
+    return replace(of_baseline, arms=(of_baseline.arms[0], *arms), trials=(baseline, *others))
+
+
+def points_of(of_baseline: Plan, tried: Sequence[Tried]) -> tuple[Trial, ...]:
+    """The trials of a search's points. Raises PlanError where a point has not the trial_id that its levers give."""
+    baseline = of_baseline.trials[0]
+    return tuple(_point(of_baseline, baseline, one) for one in tried)
 
 
 def judged(sweep: Sweep, picks: Sequence[Picked] = ()) -> Sweep:
@@ -179,8 +173,11 @@ def _beside(levers: Mapping[str, Scalar], baseline: Mapping[str, Scalar]) -> dic
     return {lever: value for lever, value in levers.items() if value != baseline[lever]}
 
 
-def _check_id(one: Tried, trial: Trial) -> None:
+def _point(of_baseline: Plan, baseline: Trial, one: Tried) -> Trial:
+    levers = {**baseline.levers, **one.levers}
+    trial = replace(baseline, arm=one.name, levers=levers, config=of_baseline.config.with_levers(levers))
     if one.trial_ids != (trial.trial_id,):
         raise PlanError(
-            f"{one.name} must have the trial_id that its levers give, {trial.trial_id}, got {one.trial_ids[0]!r}"
+            f"{one.name} must have the trial_id that its levers give, {trial.trial_id}, got {one.trial_ids!r}"
         )
+    return trial

@@ -186,7 +186,7 @@ def _select(staging: Staging, first: First, folder: SweepFolder) -> Selection:
     if first.plan.stage == "search":
         from dermtune import journal
 
-        tried = staging.tried(folder)
+        tried = journal.tried(staging.points(), folder)
         importances = journal.importances(staging.points(), folder)
     else:
         tried = screened(first.plan, folder)

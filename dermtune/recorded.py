@@ -8,11 +8,11 @@ from typing import Any
 from dermtune.config import UserError, canonical_json
 from dermtune.durable import read_json
 from dermtune.firstfile import read_asked
-from dermtune.firstplan import with_points
+from dermtune.firstplan import points_of, with_points
 from dermtune.ledger import LedgerError, SweepFolder
-from dermtune.plan import Plan, Search
+from dermtune.plan import Plan, Search, Trial
 from dermtune.points import Points
-from dermtune.selection import Selection, Tried
+from dermtune.selection import Selection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +24,7 @@ class Recorded:
     question: str
     """The sweep file's first line; empty in a folder from before it was kept."""
     first: Plan | None = None
-    """The first stage, as far as it is: of a search the points that have ended; None where there is none."""
+    """The first stage, as far as it is: of a search the points proposed; None where there is none."""
 
 
 def read_recorded(folder: SweepFolder) -> Recorded:
@@ -48,11 +48,12 @@ def _read_first(folder: SweepFolder, there: Mapping[str, Any]) -> Plan:
         return of_first
     selection = Selection.read(folder.selection)
     ended = selection is not None and selection.asked == asked
-    return with_points(of_first, selection.tried if selection and ended else _under_way(folder, of_first, asked))
+    points = points_of(of_first, selection.tried) if selection and ended else _proposed(folder, of_first, asked)
+    return with_points(of_first, points)
 
 
-def _under_way(folder: SweepFolder, of_first: Plan, asked: Mapping[str, Any]) -> tuple[Tried, ...]:
-    """The points of a search that has not ended, from Optuna's storage."""
+def _proposed(folder: SweepFolder, of_first: Plan, asked: Mapping[str, Any]) -> tuple[Trial, ...]:
+    """The trials of a search that has not ended, from Optuna's storage."""
     if not folder.search.exists():
         return ()
     from optuna.distributions import json_to_distribution
@@ -66,7 +67,7 @@ def _under_way(folder: SweepFolder, of_first: Plan, asked: Mapping[str, Any]) ->
     sweep = replace(of_first.sweep, first=search, arms={}, seeds=seeds)
     fingerprints = of_first.trials[0].fingerprints
     points = Points(sweep=sweep, recipe=of_first.recipe, config=of_first.config, fingerprints=fingerprints)
-    return tuple(journal.tried(points, folder))
+    return journal.trials(points, folder)
 
 
 def _read_judged(folder: SweepFolder) -> Recorded:

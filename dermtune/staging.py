@@ -1,18 +1,23 @@
 """A sweep's stages as its folder has them: which first-stage trials there are, and what they picked."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TypedDict
 
 from dermtune.config import Config
-from dermtune.firstfile import refuse_other
-from dermtune.firstplan import First, first_plan, question_of, second_plan
+from dermtune.firstfile import refuse_first
+from dermtune.firstplan import First, first_plan, points_of, question_of, second_plan
 from dermtune.ledger import SweepFolder
-from dermtune.plan import Plan, Search, Sweep, plan
-from dermtune.selection import Selection, Tried
+from dermtune.plan import Plan, Search, Sweep, Trial, plan
+from dermtune.points import Points
+from dermtune.selection import Selection
 
-if TYPE_CHECKING:
-    from dermtune.points import Points
+
+class _On(TypedDict):
+    """On which recipe and data."""
+
+    recipe: str
+    fingerprints: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,59 +43,56 @@ class Staging:
     """Of the second stage; None takes the sweep's."""
     fingerprints: Mapping[str, str] = field(default_factory=dict)
 
-    def planned(self, tried: tuple[Tried, ...] = (), selection: Selection | None = None) -> Stages:
-        """The stages, given the points that a search has tried and what was picked.
+    def planned(self, points: Sequence[Trial] = (), selection: Selection | None = None) -> Stages:
+        """The stages, given the points that a search has proposed and what was picked.
 
         Raises PlanError or ConfigError.
         """
         if self.sweep.first is None:
-            whole = plan(
-                self.sweep,
-                self.config,
-                recipe=self.recipe,
-                fingerprints=self.fingerprints,
-                n_seeds=self.n_seeds,
-            )
-            return Stages(plan=whole)
+            return Stages(plan=plan(self.sweep, self.config, **self._on, n_seeds=self.n_seeds))
         if isinstance(self.sweep.first, Search):
             self.points()  # it refuses what cannot be searched
-        of_first = first_plan(
-            self.sweep, self.config, recipe=self.recipe, fingerprints=self.fingerprints, tried=tried
-        )
-        first = First(sweep=self.sweep, plan=of_first, tried=tried, selection=selection)
-        second = second_plan(
-            first, self.config, recipe=self.recipe, fingerprints=self.fingerprints, n_seeds=self.n_seeds
-        )
-        return Stages(plan=second, first=first)
+        of_first = first_plan(self.sweep, self.config, **self._on, points=points)
+        first = First(sweep=self.sweep, plan=of_first, selection=selection)
+        return Stages(plan=second_plan(first, self.config, **self._on, n_seeds=self.n_seeds), first=first)
 
     def found(self, folder: SweepFolder) -> Stages:
-        """The stages as far as the folder has them.
+        """The stages as far as the folder has them; what another question picked there is not taken.
 
-        Raises UserError where it has another question's first stage, or a file of it cannot be read.
+        Raises UserError where it has a first stage and the sweep none, or where a file of it cannot be read.
         """
         stages = self.planned()
         if stages.first is None:
-            refuse_other(folder, None)
+            refuse_first(folder)
             return stages
-        asked = question_of(self.sweep, stages.first.plan)
-        refuse_other(folder, asked)
+        of_first = stages.first.plan
         selection = Selection.read(folder.selection)
-        if selection is not None and selection.asked == asked:
-            return self.planned(selection.tried if selection.stage == "search" else (), selection)
-        return self.planned(self.tried(folder))
+        if selection is None or selection.asked != question_of(self.sweep, of_first):
+            return self.planned(self.proposed(folder))
+        return self.planned(points_of(of_first, selection.tried) if of_first.stage == "search" else (), selection)
 
-    def tried(self, folder: SweepFolder) -> tuple[Tried, ...]:
-        """The points of a search that have ended; none of a screening."""
+    def proposed(self, folder: SweepFolder) -> tuple[Trial, ...]:
+        """The trials of a search's points so far; none of a screening."""
         if not isinstance(self.sweep.first, Search) or not folder.search.exists():
             return ()
         from dermtune import (
             journal,
         )  # Optuna takes a second to import: a sweep without a search does not wait for it
 
-        return tuple(journal.tried(self.points(), folder))
+        return journal.trials(self.points(), folder)
 
-    def points(self) -> "Points":
-        """What a search proposes trials with."""
-        from dermtune.points import Points
+    def n_ended(self, of_first: Plan, folder: SweepFolder) -> int:
+        """How many of the first stage's trials need not be run."""
+        if of_first.stage != "search" or not folder.search.exists():
+            return len(folder.done(of_first.trials))
+        from dermtune import journal
 
+        return sum(one.state != "failed" for one in journal.tried(self.points(), folder))
+
+    def points(self) -> Points:
+        """What a search proposes trials with. Raises PlanError or ConfigError for what cannot be searched."""
         return Points(sweep=self.sweep, recipe=self.recipe, config=self.config, fingerprints=self.fingerprints)
+
+    @property
+    def _on(self) -> _On:
+        return {"recipe": self.recipe, "fingerprints": self.fingerprints}

@@ -207,7 +207,7 @@ def _judging(plan: Plan, folder: Path) -> str:
 def _picking(plan: Plan, folder: Path) -> str:
     return (
         f"The {STAGES[plan.stage or 'search']} that finds the arms, on the recipe `{plan.recipe}` in "
-        f"`{folder.name}`: the best by `{plan.sweep.primary_metric}` on val are trained again with fresh seeds, and "
+        f"`{folder.name}`: the best by `{plan.sweep.primary_metric}` on val are trained again with fresh seeds and "
         "judged on test. Its own scores are the luckiest of many."
     )
 
