@@ -75,6 +75,8 @@ class Board(Monitor):
         self.budget = budget
         self.reasons: dict[str, str] = {}
         """Why a trial failed, by trial_id."""
+        self.epochs_pruned: dict[str, int] = {}
+        """Epochs of each trial that was stopped early, by trial_id."""
         self.news: list[News] = []
         """Oldest first."""
         self._running: dict[str, Running] = {}
@@ -114,6 +116,11 @@ class Board(Monitor):
         self._heard(trial)
         self._running.pop(trial.trial_id, None)
         self.scores[trial.trial_id] = scores.get(self.plan.sweep.primary_metric)
+
+    @override
+    def pruned(self, trial: Trial, row: Mapping[str, float]) -> None:
+        self._running.pop(trial.trial_id, None)
+        self.epochs_pruned[trial.trial_id] = round(row["epoch"])
 
     @override
     def failed(self, trial: Trial, reason: str) -> None:

@@ -17,6 +17,8 @@ class Ending:
 
     finished: int = 0
     failed: int = 0
+    pruned: int = 0
+    """A search has stopped them early, as it should."""
     out_of_budget: bool = False
     """Trials were left because the budget has no room for them."""
     halted: str | None = None

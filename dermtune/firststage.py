@@ -130,6 +130,10 @@ class OnVal(Monitor):
         self._monitor.finished(trial, {self._metric: score})
 
     @override
+    def pruned(self, trial: Trial, row: Mapping[str, float]) -> None:
+        self._monitor.pruned(trial, row)
+
+    @override
     def failed(self, trial: Trial, reason: str) -> None:
         self._monitor.failed(trial, reason)
 

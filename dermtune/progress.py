@@ -127,6 +127,11 @@ class _Lines(Monitor):
         self._print(f"{trial.title}: {score}")
 
     @override
+    def pruned(self, trial: Trial, row: Mapping[str, float]) -> None:
+        self._board.pruned(trial, row)
+        self._print(f"{trial.title}: pruned after epoch {row['epoch']:g}")
+
+    @override
     def failed(self, trial: Trial, reason: str) -> None:
         self._board.failed(trial, reason)
         self._print(f"{trial.title} failed: {reason}")

@@ -3,7 +3,7 @@
 from dermtune.ledger.lock import LedgerError, written_alone
 from dermtune.ledger.meter import Attempt, bill
 from dermtune.ledger.sweep import SweepFolder
-from dermtune.ledger.trial import SEALED, Diverged, FailureStatus, TrialFolder
+from dermtune.ledger.trial import SEALED, Diverged, FailureStatus, Pruned, TrialFolder
 
 __all__ = [
     "SEALED",
@@ -11,6 +11,7 @@ __all__ = [
     "Diverged",
     "FailureStatus",
     "LedgerError",
+    "Pruned",
     "SweepFolder",
     "TrialFolder",
     "bill",

@@ -8,9 +8,10 @@ from typing_extensions import override
 
 from dermtune.budget import Budget
 from dermtune.plan import Trial
+from dermtune.tuner.choosing import Chooser
 
 
-class Admission(Searcher):
+class Admission(Chooser):
     """Gives Tune one trial after the other, in the plan's order, as long as the budget has room."""
 
     def __init__(self, trials: Sequence[Trial], budget: Budget) -> None:
@@ -18,12 +19,6 @@ class Admission(Searcher):
         self._waiting = list(reversed(trials))
         self._budget = budget
         self._under_way: set[str] = set()
-        self.refused = False
-        """Trials were left because the budget has no room for them."""
-
-    @override
-    def set_search_properties(self, metric: str | None, mode: str | None, config: Any, **spec: Any) -> bool:
-        return True
 
     @override
     def suggest(self, trial_id: str) -> Any:
@@ -42,11 +37,3 @@ class Admission(Searcher):
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
         """Nothing is learnt but that it has ended: every trial of the plan runs."""
         self._under_way.discard(trial_id)
-
-    @override
-    def save(self, checkpoint_path: str) -> None:
-        """The ledger is the state."""
-
-    @override
-    def restore(self, checkpoint_path: str) -> None:
-        """The ledger is the state."""

@@ -1,7 +1,7 @@
 """Tune's events in the monitors' words, and the monitor that keeps count."""
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +9,15 @@ from ray import tune
 from typing_extensions import override
 
 from dermtune.budget import Budget
-from dermtune.ledger import SweepFolder
+from dermtune.ledger import Pruned, SweepFolder
 from dermtune.monitors import Monitor, Monitors
 from dermtune.plan import Trial
+from dermtune.points import scored
+from dermtune.room import unwritten
 from dermtune.signals import Signals
 from dermtune.tuner.memory import WHAT_TO_DO
 from dermtune.tuner.stopping import Stop
+from dermtune.tuner.worker import TrialOf
 
 CRASHES = 2
 """Times that a trial is tried again whose worker died or had no memory; a node that goes away does not count."""
@@ -24,9 +27,17 @@ class Events(tune.Callback):
     """Translates Tune's events into the monitors' words, and records a death that the worker could not."""
 
     def __init__(
-        self, trials: Mapping[str, Trial], folder: SweepFolder, monitors: Monitors, stop: Stop, signals: Signals
+        self,
+        trial_of: TrialOf,
+        folder: SweepFolder,
+        monitors: Monitors,
+        stop: Stop,
+        signals: Signals,
+        pruned: Container[str] = (),
     ) -> None:
-        self._trials = trials
+        """Events of these trials; `pruned` has Tune's ids of those that it stops early."""
+        self._trial_of = trial_of
+        self._pruned = pruned
         self._folder = folder
         self._monitors = monitors
         self._stop = stop
@@ -61,6 +72,19 @@ class Events(tune.Callback):
                 self._stop.halted = what
 
     @override
+    def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        if trial.trial_id not in self._pruned:
+            return
+        ours, row = self._ours(trial), trial.last_result["row"]
+        folder = self._folder.trial(ours.trial_id)
+        try:
+            folder.prune(Pruned(epochs=round(row["epoch"]), scores=scored(row)))
+        except OSError as error:
+            self._stop.halted = unwritten(error)  # else it would be trained further at the next start, unseen
+        else:
+            self._monitors.pruned(ours, row)
+
+    @override
     def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         ours = self._ours(trial)
         what = "ran out of memory" if ours.trial_id in self._said else "lost its worker"
@@ -84,7 +108,7 @@ class Events(tune.Callback):
         return {}
 
     def _ours(self, trial: Any) -> Trial:
-        return self._trials[trial.config["trial_id"]]
+        return self._trial_of(trial.config)
 
 
 def _said_by_ray(trial: Any) -> str:
@@ -101,6 +125,7 @@ class Tally(Monitor):
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
         self.finished_ids: set[str] = set()
+        self.pruned_ids: set[str] = set()
         self.failed_ids: set[str] = set()
 
     @override
@@ -118,6 +143,10 @@ class Tally(Monitor):
     @override
     def finished(self, trial: Trial, scores: Mapping[str, float]) -> None:
         self._settle(trial, self.finished_ids, done=True)
+
+    @override
+    def pruned(self, trial: Trial, row: Mapping[str, float]) -> None:
+        self._settle(trial, self.pruned_ids, done=False)
 
     @override
     def failed(self, trial: Trial, reason: str) -> None:

@@ -4,7 +4,7 @@ import contextlib
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from ray import tune
 
@@ -33,36 +33,36 @@ class Execute(Protocol):
         """Train the trial."""
 
 
+JudgedOn = Literal["test", "val"]
+
+TrialOf = Callable[[Mapping[str, Any]], Trial]
+"""The trial that Tune runs, of the config that Tune has for it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """All that a worker needs to run any of the trials."""
 
-    trials: Mapping[str, Trial]
-    """By trial_id."""
+    trial_of: TrialOf
     folder: SweepFolder
     place: Place
     cpus: float
     gpus: float
     usd_per_hour: float | None
     execute: Execute
+    judged_on: JudgedOn
+    """Split whose scores are told: a search sees no other than val."""
 
 
 def run_trial(config: Mapping[str, Any], job: Job) -> None:
     """In the worker: one trial. What it raises is its result; its death and a lack of memory are Ray's affair."""
-    trial = job.trials[config["trial_id"]]
+    trial = job.trial_of(config)
     folder = job.folder.trial(trial.trial_id)
     try:
         with written_alone(folder.path):
-            scores = _scores_of_sealed(folder) or job.execute(
-                trial,
-                job.place,
-                folder,
-                threads=max(1, int(job.cpus)),
-                gpus=job.gpus,
-                usd_per_hour=job.usd_per_hour,
-                on_epoch=lambda row: tune.report({"event": "epoch", "row": dict(row)}),
-                on_notice=lambda text: tune.report({"event": "notice", "text": text}),
-            )
+            if not folder.is_done():  # its worker may have died between its seal and its report
+                _execute(trial, folder, job)
+            scores = folder.manifest()["scores"][job.judged_on]
     except Exception as error:
         if lacks_room(error, job.folder.path):
             tune.report({"event": "full disk", "what": full_disk(error, job.folder.path)})  # the next trial's too
@@ -78,6 +78,15 @@ def run_trial(config: Mapping[str, Any], job: Job) -> None:
         tune.report({"event": "finished", "scores": dict(scores)})
 
 
-def _scores_of_sealed(folder: TrialFolder) -> Mapping[str, float]:
-    """Test scores of a trial whose worker died between its seal and its report; empty where nothing is sealed."""
-    return folder.manifest()["scores"]["test"] if folder.is_done() else {}
+def _execute(trial: Trial, folder: TrialFolder, job: Job) -> None:
+    epochs = trial.config.training.epochs
+    job.execute(
+        trial,
+        job.place,
+        folder,
+        threads=max(1, int(job.cpus)),
+        gpus=job.gpus,
+        usd_per_hour=job.usd_per_hour,
+        on_epoch=lambda row: tune.report({"event": "epoch", "row": dict(row), "epochs": epochs}),
+        on_notice=lambda text: tune.report({"event": "notice", "text": text}),
+    )
