@@ -179,7 +179,7 @@ def _board(task: Task, first: First, done: Manifests) -> Board:
     missing = [trial for trial in first.plan.trials if trial.trial_id not in done]
     kept = {trial.trial_id: task.folder.trial(trial.trial_id).epochs_kept() for trial in missing}
     if first.plan.stage == "search":
-        return SearchBoard(first, scores, budget=task.budget(done), epochs_kept=kept)
+        return SearchBoard(first.plan, first.n_trials, scores, budget=task.budget(done), epochs_kept=kept)
     return Board(first.plan, scores, budget=task.budget(done), epochs_kept=kept)
 
 

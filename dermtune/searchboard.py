@@ -8,8 +8,7 @@ from typing_extensions import override
 from analysis.words import higher_is_better
 from dermtune.board import ArmSoFar, Board
 from dermtune.budget import Budget
-from dermtune.firstplan import First
-from dermtune.plan import Arm, Trial
+from dermtune.plan import Arm, Plan, Trial
 
 
 class SearchBoard(Board):
@@ -17,14 +16,15 @@ class SearchBoard(Board):
 
     def __init__(
         self,
-        first: First,
+        plan: Plan,
+        n_points: int,
         scores: Mapping[str, float | None],
         *,
         budget: Budget,
         epochs_kept: Mapping[str, int],
     ) -> None:
-        super().__init__(first.plan, scores, budget=budget, epochs_kept=epochs_kept)
-        self._n_points = first.n_trials
+        super().__init__(plan, scores, budget=budget, epochs_kept=epochs_kept)
+        self._n_points = n_points
 
     @property
     @override

@@ -15,9 +15,7 @@ SPACE = {"focal_gamma": FloatDistribution(0.0, 5.0)}
 
 def searched(confirm=3, *, metric="balanced_accuracy", guards=("top1",), with_guards=False):
     first = Search(space=SPACE, n_points=40, confirm=confirm, with_guards=with_guards)
-    return Sweep(
-        name="s", baseline={"focal_gamma": 0.0}, first=first, primary_metric=metric, guard_metrics=guards
-    )
+    return Sweep(name="s", baseline={"focal_gamma": 0.0}, first=first, primary_metric=metric, guard_metrics=guards)
 
 
 def point(number, *, state="done", gamma=None, trial_id=None, **scores):

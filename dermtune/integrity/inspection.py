@@ -48,7 +48,7 @@ def inspect(path: Path, progress: Progress) -> Inspection:
     findings += [*_running(folder), *_unlisted(folder, [*earlier, *listed]), *_left_over(folder)]
     return Inspection(
         n_trials=len(examined),
-        n_done=sum(one.state == "done" for one in examined),
+        n_done=sum(one.state in ("done", "pruned") for one in examined),
         findings=tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))),
     )
 

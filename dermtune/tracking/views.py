@@ -25,6 +25,8 @@ DIGEST_TAG = "dermtune.weights"
 REPORT_TAG = "dermtune.report"
 """Tag whose value is the hash of the report's files, once they have all arrived."""
 CHOSEN_TAG = "chosen"
+PRUNED_TAG = "pruned"
+"""Tag of a search's trial that was stopped early: it has ended, and has no scores."""
 STAGES: Mapping[Stage, str] = {"search": "search", "screen": "screening"}
 """First stages, as a person names them."""
 NO_STEP = 0
@@ -105,6 +107,10 @@ def view_trial(folder: TrialFolder, *, running: bool) -> TrialView:
         return _view_done(folder.manifest(), curves)
     if running:
         return TrialView(status="RUNNING", begun=True, curves=curves, seconds=seconds)
+    if (pruned := folder.pruned()) is not None:
+        said = f"after epoch {pruned.epochs}"
+        tags = {PRUNED_TAG: said, NOTE_TAG: f"**Pruned** {said}: the search had better points."}
+        return TrialView(status="FINISHED", begun=True, curves=curves, seconds=seconds, tags=tags)
     reason = folder.failure()
     if reason is not None:
         note = {NOTE_TAG: f"**No result:** {reason}"}
