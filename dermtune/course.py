@@ -12,7 +12,7 @@ from dermtune.config import Config
 from dermtune.durable import write_text
 from dermtune.ending import Ending, print_ending
 from dermtune.execution import check_models, execute
-from dermtune.firstplan import candidates
+from dermtune.firstplan import First, candidates, kinds_of_model
 from dermtune.firststage import closing
 from dermtune.firstwords import print_first, print_stopped
 from dermtune.forecast import print_forecast
@@ -35,7 +35,7 @@ def run(task: Task, signals: Signals, console: Console) -> Ending:
     _check_models(task)
     with task.folder.lock():
         upkeep.tidy(task.folder)
-        set_aside_damaged(task.folder, _titles(task), console)
+        set_aside_damaged(task.folder, task.plan, console, first=task.first)
         _list_left_out(task, console)
         if task.first is None:
             return _judge(task, signals, console)
@@ -77,10 +77,17 @@ def _check_models(task: Task) -> None:
     first = task.first
     models: dict[str, Config] = {trial.arm: trial.config for trial in task.plan.trials}
     if first is not None and first.selection is None:
-        models |= {**candidates(first), **{f"{t.arm}, {first.name}": t.config for t in first.plan.trials}}
+        models |= {**_candidates(task, first), **{f"{t.arm}, {first.name}": t.config for t in first.plan.trials}}
     elif len(task.folder.done(task.plan.trials)) == len(task.plan.trials):
         return
     check_models(models, task.classes)
+
+
+def _candidates(task: Task, first: First) -> dict[str, Config]:
+    """What may be judged, by name: a screening's arms, a search's ends of the space, one of each kind of model."""
+    if first.plan.stage == "search" and task.staging is not None:
+        return kinds_of_model(task.staging.points().corners)
+    return candidates(first)
 
 
 def _show_first(task: Task, console: Console) -> None:
@@ -90,21 +97,13 @@ def _show_first(task: Task, console: Console) -> None:
         done = task.folder.done(first.plan.trials)
         print_doubts(task.folder, done, first.plan, console)
         n_ended = task.staging.n_ended(first.plan, task.folder) if task.staging else len(done)
-        print_first(first, task.plan, n_ended, task.budget(done), console)
-
-
-def _titles(task: Task) -> dict[str, str]:
-    """Every trial as a person names it, with what becomes of it where it is damaged, by trial_id."""
-    titles = {}
-    if task.first is not None:
-        again = "which runs again" if task.first.selection is None else f"of the {task.first.name}, which has ended"
-        titles = {t.trial_id: f"{t.title} ({t.trial_id}), {again}," for t in task.first.plan.trials}
-    return {**titles, **{t.trial_id: f"{t.title} ({t.trial_id}), which runs again," for t in task.plan.trials}}
+        confirming = task.budget({}).hours_needed(task.plan.trials)
+        print_first(first, n_ended, task.budget(done), confirming, console)
 
 
 def preview(task: Task, console: Console) -> None:
     """Say what `run` would set aside, leave out and train, and at what cost; nothing is started or changed."""
-    print_damaged(task.folder, _titles(task), console)
+    print_damaged(task.folder, task.plan, console, first=task.first)
     if task.quarantine.images:
         console.print(task.quarantine.said(), soft_wrap=True, markup=False, highlight=False)
     _show_first(task, console)

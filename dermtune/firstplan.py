@@ -104,13 +104,20 @@ def _awaiting(alone: Plan, first: First) -> Plan:
 
 
 def candidates(first: First) -> dict[str, Config]:
-    """The arms that may be judged, as they would be trained, by name; none of a search, which finds them."""
-    if first.plan.stage == "search":
-        return {}
+    """The arms of a screening that may be judged, as they would be trained, by name."""
     return {
         arm.name: first.plan.config.with_levers({k: v for k, v in arm.levers.items() if k != "tuning"})
         for arm in first.plan.arms
     }
+
+
+def kinds_of_model(configs: Mapping[str, Config]) -> dict[str, Config]:
+    """Of those that train the same model the same way the first, by name: no other lever changes what it needs."""
+    kinds: dict[tuple[Scalar, ...], str] = {}
+    for name, config in configs.items():
+        levers = config.levers
+        kinds.setdefault((levers.ldam > 0, *(getattr(levers, lever) for lever in TUNINGS)), name)
+    return {name: configs[name] for name in kinds.values()}
 
 
 def question_of(sweep: Sweep, of_first: Plan) -> dict[str, Any]:

@@ -11,21 +11,25 @@ from analysis.words import count, higher_is_better, hours, metric_title, unit_of
 from dermtune.budget import Budget
 from dermtune.firstplan import First
 from dermtune.ledger import SweepFolder
-from dermtune.plan import BASELINE, Plan, Search, arm_name
+from dermtune.plan import BASELINE, Search, arm_name
 from dermtune.selection import Picked, Selection
 
 
-def print_first(first: First, second: Plan, n_done: int, budget: Budget, console: Console) -> None:
-    """Print what the first stage is, and what both stages cost at most; `n_done` of its trials have ended."""
+def print_first(first: First, n_done: int, budget: Budget, confirming: float | None, console: Console) -> None:
+    """Print what the first stage is, and what both stages cost at most.
+
+    `n_done` of its trials have ended, `budget` is what is left to them, and the second stage takes `confirming`
+    hours, None where nobody knows.
+    """
     missing = first.n_trials - n_done
     grid = Table.grid(padding=(0, 3, 0, 0))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column()
     grid.add_row(first.name, _design(first))
     grid.add_row("trials", f"{first.n_trials}: {n_done} ended, {missing} to run")
-    if (mean := budget.trial_hours.mean) is not None:
-        stages = f"{hours(missing * mean)} and {hours(len(second.trials) * mean)} for its confirmation"
-        grid.add_row("at most", f"{stages}{_priced(budget, (missing + len(second.trials)) * mean)}")
+    if (mean := budget.trial_hours.mean) is not None and confirming is not None:
+        stages = f"{hours(missing * mean)}, and {hours(confirming)} for the second stage"
+        grid.add_row("at most", f"{stages}{_priced(budget, missing * mean + confirming)}")
     console.print(grid, highlight=False)
 
 

@@ -34,7 +34,7 @@ def staged(tmp_path_factory):
     first = tiny.run("--stop-after-selection", "--usd-per-hour", "2")
     stopped = shutil.copytree(tiny.folder, here / "stopped")
     store = shutil.copy(here / "mlflow.db", here / "stopped.db")
-    second = tiny.run("--usd-per-hour", "2")
+    second = tiny.run("--usd-per-hour", "2", "--log-model")
     return SimpleNamespace(tiny=tiny, first=first, second=second, stopped=stopped, store=store)
 
 
@@ -120,6 +120,13 @@ def test_the_second_stage_trains_the_survivors_in_full_with_fresh_seeds_and_judg
     assert tunings == {"full"}
     report = json.loads((folder / "report" / "report.json").read_text())
     assert {arm["arm"] for arm in report["arms"]} == {"baseline", *picks}
+
+
+def test_the_model_that_is_logged_is_one_of_the_second_stage(staged):
+    (kept,) = staged.tiny.folder.glob("trials/*/model")
+    manifest = json.loads(manifests(staged.tiny.folder)[kept.parent.name])
+    assert f"model   {manifest['arm']} · seed {manifest['seed']}: " in staged.second.stdout
+    assert kept.parent.name not in first_stage(staged.tiny.folder)
 
 
 def test_once_more_nothing_is_run_and_the_picks_stay(staged):
