@@ -5,12 +5,12 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dermtune.config import UserError, canonical_json
+from dermtune.config import ConfigError, UserError, canonical_json
 from dermtune.durable import read_json
 from dermtune.firstfile import read_asked
 from dermtune.firstplan import points_of, with_points
 from dermtune.ledger import LedgerError, SweepFolder
-from dermtune.plan import Plan, Search, Trial
+from dermtune.plan import Plan, PlanError, Search, Trial
 from dermtune.points import Points
 from dermtune.selection import Selection
 
@@ -29,20 +29,28 @@ class Recorded:
 
 def read_recorded(folder: SweepFolder) -> Recorded:
     """The plans whose trials the folder has, each trial with the id that it has there. Raises LedgerError."""
-    there = read_asked(folder)
+    there, first = read_asked(folder), read_first(folder)
     if there is None:
         return _read_judged(folder)
-    try:
-        first = _read_first(folder, there)
-    except UserError as error:
-        raise LedgerError(f"{folder.first}: {error}") from None
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise LedgerError(f"{folder.first} must hold a first stage, this does not fit: {error}") from None
     judged = _read_judged(folder).plan if (folder.path / "sweep.json").exists() else None
     return Recorded(plan=judged, question=str(there["question"]), first=first)
 
 
-def _read_first(folder: SweepFolder, there: Mapping[str, Any]) -> Plan:
+def read_first(folder: SweepFolder) -> Plan | None:
+    """The first stage as far as it is: of a search the points proposed; None where there is none.
+
+    Raises LedgerError, SelectionError, or JournalError where a search's journal cannot be read.
+    """
+    there = read_asked(folder)
+    try:
+        return None if there is None else _first(folder, there)
+    except (PlanError, ConfigError) as error:
+        raise LedgerError(f"{folder.first}: {error}") from None
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise LedgerError(f"{folder.first} must hold a first stage, this does not fit: {error}") from None
+
+
+def _first(folder: SweepFolder, there: Mapping[str, Any]) -> Plan:
     asked, of_first = there["asked"], replace(Plan.from_dict(there["plan"]), stage=there["stage"])
     if of_first.stage == "screen":
         return of_first

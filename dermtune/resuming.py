@@ -48,7 +48,8 @@ def _named(trial_id: str, plan: Plan, first: First | None) -> str:
     """The trial as a person names it, and whether it is run again."""
     titles = {}
     if first is not None:
-        again = "which runs again" if first.selection is None else f"of the {first.name}, whose picks stay"
+        again = "which runs again" if first.plan.stage == "screen" else "of the search"
+        again = again if first.selection is None else f"of the {first.name}, whose picks stay"
         titles = {t.trial_id: f"{t.title} ({t.trial_id}), {again}," for t in first.plan.trials}
     titles |= {t.trial_id: f"{t.title} ({t.trial_id}), which runs again," for t in plan.trials}
     return titles.get(trial_id, f"{trial_id}, which is not asked for now,")

@@ -33,18 +33,19 @@ def inspect(path: Path, progress: Progress) -> Inspection:
     if not (path / "sweep.json").exists() and not (path / "trials").is_dir():
         raise IntegrityError(f"{path} must be a sweep's folder, with sweep.json and trials/")
     findings: list[Finding] = []
-    first = first_stage(folder, lambda: _on_disk(folder), findings)
-    earlier = _plain(first.listed) if first else []
+    first = first_stage(folder, findings)
+    earlier = first.listed if first else []
+    again = PICKED if first and first.has_picked else RUNS
     listed = _judged(folder, first, findings)
     examined = [*_examined(folder, [*earlier, *listed], progress)]
     before, judged = examined[: len(earlier)], examined[len(earlier) :]
-    if first and first.selection:
+    if again == PICKED:
         before = [after_picking(one) for one in before]
     for stage in (before, judged):
         done = [one for one in stage if one.manifest is not None]
         findings += [*(finding for one in stage for finding in one.findings), *unpaired(done)]
     findings += [*unequal_seeds(listed), *mixed([one for one in examined if one.manifest is not None])]
-    findings += [*_not_begun(before, PICKED if first and first.selection else RUNS), *_not_begun(judged, RUNS)]
+    findings += [*_not_begun(before, again), *_not_begun(judged, RUNS)]
     findings += [*_running(folder), *_unlisted(folder, [*earlier, *listed]), *_left_over(folder)]
     return Inspection(
         n_trials=len(examined),
@@ -63,18 +64,10 @@ def _judged(folder: SweepFolder, first: FirstStage | None, findings: list[Findin
     """The trials that are judged; none where a first stage has yet to find their arms, which is a finding."""
     if first is None or (folder.path / "sweep.json").exists():
         return _listed(folder, findings)
-    state = "has picked, and nothing is judged yet" if first.selection else "has not ended"
+    state = "has picked, and nothing is judged yet" if first.has_picked else "has not ended"
     what, do = f"is not there: the first stage {state}", "the same command goes on"
     findings.append(Finding(severity="unfinished", file="sweep.json", what=what, do=do))
     return []
-
-
-def _plain(listed: Sequence[Listed]) -> list[Listed]:
-    """Those whose trial_id is a folder's plain name. Raises IntegrityError for any other."""
-    for trial in listed:
-        if Path(trial.trial_id).name != trial.trial_id:
-            raise IntegrityError(f"trial_id {trial.trial_id!r} of the first stage must be a plain name")
-    return [*listed]
 
 
 def _listed(folder: SweepFolder, findings: list[Finding]) -> Sequence[Listed]:
