@@ -7,7 +7,6 @@ any moment leaves points that go on, and none that is lost or counted twice.
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +22,13 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 from typing_extensions import override
 
+from analysis.words import higher_is_better
 from dermtune.config import UserError, canonical_json
 from dermtune.ledger import SweepFolder, TrialFolder
+from dermtune.outcome import Outcome, outcome_of
 from dermtune.plan import Trial
-from dermtune.points import Points, is_better_higher
-from dermtune.selection import State, Tried
+from dermtune.points import Points
+from dermtune.selection import Tried
 
 FILE = "journal.log"
 
@@ -37,17 +38,6 @@ AGAIN = "again"
 
 class JournalError(UserError):
     """A search's journal that cannot be read; the message names it and says what to do."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """How a point's trial has ended."""
-
-    state: State
-    epochs: int
-    """Epochs trained."""
-    scores: Mapping[str, float]
-    """On val, after the last of them; empty where it failed."""
 
 
 class Journal:
@@ -154,18 +144,6 @@ class Journal:
             self._storage.set_trial_intermediate_value(trial_id, round(float(row["epoch"])), value)
 
 
-def outcome_of(folder: TrialFolder) -> Outcome | None:
-    """How the trial has ended; None where it has not. Raises LedgerError where `pruned.json` is damaged."""
-    if folder.is_done():
-        manifest = folder.manifest()
-        return Outcome(state="done", epochs=len(folder.history_rows()), scores=manifest["scores"]["val"])
-    if (pruned := folder.pruned()) is not None:
-        return Outcome(state="pruned", epochs=pruned.epochs, scores=pruned.scores)
-    if folder.failure() is not None:
-        return Outcome(state="failed", epochs=len(folder.history_rows()), scores={})
-    return None
-
-
 def trials(points: Points, folder: SweepFolder) -> tuple[Trial, ...]:
     """The trials of all points that were proposed so far, each once, the baseline first. Raises JournalError."""
     study = _stored(points, folder)
@@ -266,7 +244,7 @@ def _name(points: Points) -> str:
 
 def _directions(points: Points) -> list[StudyDirection]:
     return [
-        StudyDirection.MAXIMIZE if is_better_higher(metric) else StudyDirection.MINIMIZE
+        StudyDirection.MAXIMIZE if higher_is_better(metric) else StudyDirection.MINIMIZE
         for metric in points.objectives
     ]
 

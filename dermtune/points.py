@@ -5,9 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
-from analysis.metrics import OVERALL, metric_named
+from analysis.metrics import OVERALL
 from dermtune.config import Config, ConfigError, Scalar
 from dermtune.plan import BASELINE, PlanError, Search, Sweep, Trial
 
@@ -87,12 +85,6 @@ class Points:
             return self.config.with_levers({**self.sweep.baseline, **levers})
         except ConfigError as error:
             raise ConfigError(f"{error} at {_said(levers)} in the space") from None
-
-
-def is_better_higher(metric: str) -> bool:
-    """Whether more of the metric, one of `OVERALL`, is better."""
-    better: bool = metric_named(metric, classes=(), sizes=np.ones(1)).higher_is_better
-    return better
 
 
 def scored(row: Mapping[str, float]) -> dict[str, float]:

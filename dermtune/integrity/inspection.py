@@ -11,7 +11,7 @@ from dermtune.integrity.examination import Examined, Listed, examine
 from dermtune.integrity.finding import SEVERITIES, Finding, Inspection
 from dermtune.integrity.first import PICKED, FirstStage, after_picking, first_stage
 from dermtune.integrity.pairing import mixed, unequal_seeds, unpaired
-from dermtune.ledger import SweepFolder, upkeep
+from dermtune.ledger import SweepFolder, TrialFolder, upkeep
 
 FORMAT = 1
 RUNS = "the same command runs them"
@@ -116,10 +116,16 @@ def _unlisted(folder: SweepFolder, listed: Sequence[Listed]) -> Iterator[Finding
     for path in sorted((folder.path / "trials").glob("*")):
         if path.name not in names and not path.name.startswith("."):
             trial = folder.trial(path.name)
-            state = trial.damage() or ("done" if trial.is_done() else "not done")
+            state = trial.damage() or _state(trial)
             what = f"a trial that sweep.json does not list: {state}"
             do = "nothing: it is used when it is asked for, and may be removed otherwise"
             yield Finding(severity="left over", file=f"trials/{path.name}", what=what, do=do)
+
+
+def _state(trial: TrialFolder) -> str:
+    if trial.is_done():
+        return "done"
+    return "not done" if trial.pruned() is None else "stopped early by a search"
 
 
 def _left_over(folder: SweepFolder) -> Iterator[Finding]:

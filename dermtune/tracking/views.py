@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from analysis.words import count
 from dermtune.config import canonical_json
 from dermtune.durable import sha256
 from dermtune.ledger import TrialFolder
@@ -26,7 +27,7 @@ REPORT_TAG = "dermtune.report"
 """Tag whose value is the hash of the report's files, once they have all arrived."""
 CHOSEN_TAG = "chosen"
 PRUNED_TAG = "pruned"
-"""Tag of a search's trial that was stopped early: it has ended, and has no scores."""
+"""Tag of a trial that a search has stopped early."""
 STAGES: Mapping[Stage, str] = {"search": "search", "screen": "screening"}
 """First stages, as a person names them."""
 NO_STEP = 0
@@ -100,7 +101,10 @@ class DatasetView:
 
 
 def view_trial(folder: TrialFolder, *, running: bool) -> TrialView:
-    """The trial's view; `running` says that this driver is training it. Raises OSError or ValueError."""
+    """The trial's view; `running` says that this driver is training it.
+
+    Raises OSError, ValueError, or LedgerError where `pruned.json` is damaged.
+    """
     curves = read_curves(folder.history)
     seconds = max((point.seconds for point in curves), default=0.0)
     if folder.is_done():
@@ -108,8 +112,8 @@ def view_trial(folder: TrialFolder, *, running: bool) -> TrialView:
     if running:
         return TrialView(status="RUNNING", begun=True, curves=curves, seconds=seconds)
     if (pruned := folder.pruned()) is not None:
-        said = f"after epoch {pruned.epochs}"
-        tags = {PRUNED_TAG: said, NOTE_TAG: f"**Pruned** {said}: the search had better points."}
+        # It has ended as it should and never goes on, which is what KILLED is for.
+        tags = {PRUNED_TAG: f"after {count(pruned.epochs, 'epoch')}"}
         return TrialView(status="FINISHED", begun=True, curves=curves, seconds=seconds, tags=tags)
     reason = folder.failure()
     if reason is not None:

@@ -7,9 +7,10 @@ from typing import Any
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 from typing_extensions import override
 
+from analysis.words import higher_is_better
 from dermtune.ledger import SweepFolder
 from dermtune.plan import BASELINE, Trial
-from dermtune.points import Points, is_better_higher
+from dermtune.points import Points
 
 EPOCH = "row/epoch"
 """Where Tune finds it in what a worker reports of an epoch."""
@@ -27,7 +28,7 @@ class Pruning(ASHAScheduler):
         super().__init__(
             time_attr=EPOCH,
             metric=f"row/val_{metric}",
-            mode="max" if is_better_higher(metric) else "min",
+            mode="max" if higher_is_better(metric) else "min",
             max_t=max(search.grace_epochs, points.config.training.epochs - 1),
             grace_period=search.grace_epochs,
             reduction_factor=search.reduction,
