@@ -97,7 +97,9 @@ def _show_first(task: Task, console: Console) -> None:
         done = task.folder.done(first.plan.trials)
         print_doubts(task.folder, done, first.plan, console)
         n_ended = task.staging.n_ended(first.plan, task.folder) if task.staging else len(done)
-        confirming = task.budget({}).hours_needed(task.plan.trials)
+        there = task.folder.done(task.plan.trials)
+        missing = [trial for trial in task.plan.trials if trial.trial_id not in there]
+        confirming = task.budget(there).hours_needed(missing)
         print_first(first, n_ended, task.budget(done), confirming, console)
 
 

@@ -12,6 +12,8 @@ from dermtune.selection import Picked, Selection, Tried
 
 SCREENED = "head"
 """What a screening trains: a linear head on the frozen backbone."""
+TO_COME = "to come"
+"""What takes the place of the data in trials that stand for those of arms which are not found yet."""
 TUNINGS = ("tuning", "tuned_blocks", "lora_rank", "lora_alpha")
 """Levers that say what is trained, which in a screening it says itself."""
 
@@ -94,13 +96,20 @@ def second_plan(
 
 
 def _awaiting(alone: Plan, first: First) -> Plan:
-    """A plan of the baseline and of arms that are to be found: its size is true, its arms stand for them."""
+    """A plan of the baseline and of arms that are to be found: its size is true, its arms stand for them.
+
+    Their trials have ids that no trial has.
+    """
     most = first.n_trials - 1 if first.plan.stage == "search" else len(first.plan.arms) - 1
     stage = first.sweep.first
     names = [f"pick-{n}" for n in range(1, 1 + min(stage.confirm if stage else 0, most))]
     arms = (*alone.arms, *(replace(alone.arms[0], name=name) for name in names))
-    trials = tuple(replace(trial, arm=arm.name) for trial in alone.trials for arm in arms)
-    return replace(alone, arms=arms, trials=trials)
+    trials = (
+        trial if arm.name == BASELINE else replace(trial, arm=arm.name, fingerprints={TO_COME: arm.name})
+        for trial in alone.trials
+        for arm in arms
+    )
+    return replace(alone, arms=arms, trials=tuple(trials))
 
 
 def candidates(first: First) -> dict[str, Config]:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -23,7 +24,7 @@ from dermtune.screening import screened
 from dermtune.selection import Selection
 from dermtune.task import prepare
 from tests.staged_sweep import LEARNING, SCREENING
-from tests.tiny_sweep import TinySweep
+from tests.tiny_sweep import TinySweep, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -255,3 +256,17 @@ def test_a_selection_of_another_question_is_told_and_not_taken(tmp_path, staged,
     assert "selection.json was picked for another question or other numbers: the screening goes on" in done.stdout
     assert manifests(tiny.folder) == manifests(staged.stopped)
     assert selection(tiny.folder).picks == selection(staged.stopped).picks[:1]
+
+
+@pytest.mark.usefixtures("no_signal_ignored")
+def test_a_signal_in_the_first_stage_stops_in_order_and_nothing_is_picked(tmp_path, staged):
+    tiny = TinySweep.written(tmp_path, staged.tiny.shared, question=SCREENING, recipe=LEARNING)
+    driver = tiny.start()
+    wait_until(lambda: list(tiny.folder.glob("trials/*/history.csv")), "the first epoch")
+    driver.send_signal(signal.SIGTERM)
+    said, _ = driver.communicate(timeout=120)
+    assert driver.returncode == 143, said
+    assert "Stopped by SIGTERM: " in said
+    assert "the same command goes on from here" in said
+    assert not (tiny.folder / "selection.json").exists()
+    assert {run.info.status for run in tiny.mlflow_runs()} <= {"FINISHED", "KILLED"}

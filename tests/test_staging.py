@@ -91,7 +91,8 @@ def test_a_recipe_whose_levers_need_its_tuning_cannot_be_screened():
 def test_until_arms_are_picked_the_second_stage_is_planned_with_as_many_as_there_may_be():
     second = staging(SCREENED).planned().plan
     assert [arm.name for arm in second.arms] == ["baseline", "pick-1", "pick-2"]
-    assert len(second.trials) == 3 * 3
+    assert len({trial.trial_id for trial in second.trials}) == 3 * 3
+    assert second.trials[0] == plan_of(replace(SCREENED, first=None)).trials[0]
     two_arms = replace(SCREENED, grid={"focal_gamma": (0.0, 1.0)}, baseline={"focal_gamma": 0.0})
     assert len(staging(two_arms).planned().plan.arms) == 2  # there is one to find
 
