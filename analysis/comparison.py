@@ -20,6 +20,7 @@ from analysis.rejudging import relabelled
 from analysis.reliability import calibration_of
 from analysis.resampling import Draws
 from analysis.scores import ScoreTable
+from analysis.shrinkage import selection_of
 from analysis.study import Arm, Question, SourceError, Study
 from analysis.summaries import summarise, summarise_scores
 from analysis.tail import tail_of
@@ -108,6 +109,7 @@ def _completed(report: Report, design: Design, stated: Stated) -> Report:
         tail=tail_of(design) if judges else None,
         relabelled=relabelled(report, design),
         label_noise=label_noise(report, design),
+        selection=selection_of(report, design),
     )
 
 

@@ -8,6 +8,7 @@ from analysis.findings.abstain import Abstain
 from analysis.findings.calibration import ArmCalibration
 from analysis.findings.labels import LabelNoise, Relabelled
 from analysis.findings.posthoc import TreatedArm
+from analysis.findings.selection import Selection
 from analysis.findings.tail import Tail
 from analysis.looks import ALPHA, Look
 
@@ -266,6 +267,8 @@ class Report:
     """What every arm would do with thresholds on its confidence; None without val."""
     tail: Tail | None = None
     """The long tail; None where nothing is compared, or nobody asked."""
+    selection: Selection | None = None
+    """What found the arms and what is left of their gains; None where nothing did, or nobody asked."""
     problems: tuple[str, ...] = ()
     """What is missing or was set right, one line each; nothing is skipped in silence."""
     provenance: Mapping[str, Any] = field(default_factory=dict)

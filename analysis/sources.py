@@ -4,7 +4,7 @@ import hashlib
 import itertools
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from analysis.lookahead import ahead
 from analysis.predictions import PredictionError, Predictions, read_predictions
 from analysis.relabelling import read_labels
 from analysis.scores import ScoreTable, load_scores
+from analysis.selectionfile import read_selection
 from analysis.spending import SpendingError, spending
 from analysis.split import Split
 from analysis.study import Correction, Question, SetAside, SourceError, Study, Tested
@@ -77,9 +78,10 @@ def _load_sweep(folder: Path, *, quick: bool, labels: Correction | None) -> Stud
         raise SourceError(f"{path}: must be a sweep.json of format {FORMAT}, this does not fit: {error}") from None
     for name in {trial.arm for trial in trials} - set(question.arms):
         raise SourceError(f"{path}: a trial's arm must be one of the arms, got {name!r}")
+    selection = None if quick else read_selection(folder)
     manifests = [trial.manifest for trial in trials if isinstance(trial, _Trial)]
     spent = _spent([folder / "trials" / entry["trial_id"] for entry in asked["trials"]])
-    return assemble(
+    study = assemble(
         question,
         ahead(partial(_tested, quick=quick), trials),
         provenance=_provenance(manifests) | spent.provenance,
@@ -87,6 +89,7 @@ def _load_sweep(folder: Path, *, quick: bool, labels: Correction | None) -> Stud
         quick=quick,
         labels=labels,
     )
+    return replace(study, selection=selection)
 
 
 def _question(asked: Mapping[str, Any]) -> Question:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.findings.labels import LabelFile
+from analysis.findings.selection import FirstStage
 from analysis.metrics import Floats, Outcome
 from analysis.posthoc import PostHoc
 from analysis.split import Split
@@ -165,6 +166,8 @@ class Study:
     problems: tuple[str, ...] = ()
     """What is missing or was set right, one line each."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    selection: FirstStage | None = None
+    """What found the arms; None where nothing did, or nobody asked."""
 
 
 def n_diverged(study: Study, arm: str) -> int:

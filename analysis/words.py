@@ -1,7 +1,7 @@
 """How numbers and verdicts are said: one wording for the terminal, Markdown and HTML."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from analysis.findings.calibration import Spread
@@ -132,6 +132,12 @@ def level_title(lever: str, level: object) -> str:
 def level_words(level: object) -> str:
     """A lever's level: `2` of 2.0."""
     return f"{level:g}" if isinstance(level, float) else str(level)
+
+
+def levers_words(levers: Mapping[str, object]) -> str:
+    """`focal_gamma 2, label_smoothing 0.0783`: a search's values have more digits than matter; a dash of none."""
+    short = {lever: f"{level:.3g}" if isinstance(level, float) else str(level) for lever, level in levers.items()}
+    return ", ".join(f"{lever} {level}" for lever, level in short.items()) or "–"
 
 
 def interval_title(level: float) -> str:

@@ -3,7 +3,7 @@
 import contextlib
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dermtune.ledger import Attempt, LedgerError, SweepFolder
@@ -93,7 +93,7 @@ class Books:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialHours:
-    """What one whole trial takes."""
+    """What one whole trial takes; where trials differ, one of weight 1."""
 
     expected: float | None = None
     """As long as none is measured; None where nobody knows."""
@@ -111,7 +111,7 @@ class _UnderWay:
     """A trial that is admitted and has not ended."""
 
     share: float
-    """Of it that was still to train when it was admitted."""
+    """Of it that was still to train when it was admitted, times its weight."""
     hours_before: float
     """What it had cost then."""
 
@@ -119,16 +119,26 @@ class _UnderWay:
 class Budget:
     """What may be spent, what is spent, and which trials are under way. By default there is no limit."""
 
-    def __init__(self, books: Books, limits: Limits = Limits(), trial_hours: TrialHours = TrialHours()) -> None:
-        """A budget that goes on from what the books hold; without trial hours, trials are admitted on trust."""
+    def __init__(
+        self,
+        books: Books,
+        limits: Limits = Limits(),
+        trial_hours: TrialHours = TrialHours(),
+        weights: Mapping[str, float] | None = None,
+    ) -> None:
+        """A budget that goes on from what the books hold; without trial hours, trials are admitted on trust.
+
+        `weights`, by trial_id, are what trials take beside one that takes the trial hours; 1 of any other.
+        """
         self.limits = limits
         self.trial_hours = trial_hours
         self.books = books
+        self._weights = weights or {}
         self._under_way: dict[str, _UnderWay] = {}
 
     def admit(self, trial: Trial) -> bool:
         """Whether one more trial fits in; if so it is under way until it is settled."""
-        share = self.books.share_left(trial)
+        share = self._share_left(trial)
         fits = self.has_room(share)
         if fits:
             before = self.books.read(trial.trial_id).hours
@@ -143,7 +153,7 @@ class Budget:
     def settle(self, trial_id: str, *, done: bool) -> None:
         """A trial that was under way has ended; what one takes is learnt from those that are done."""
         if self._under_way.pop(trial_id, None):
-            hours = self.books.read(trial_id).hours
+            hours = self.books.read(trial_id).hours / self._weights.get(trial_id, 1.0)
             if done:
                 self.trial_hours = replace(self.trial_hours, measured=(*self.trial_hours.measured, hours))
 
@@ -167,7 +177,16 @@ class Budget:
     def hours_needed(self, trials: Iterable[Trial]) -> float | None:
         """What these trials take from where each of them is; None where nobody knows."""
         mean = self.trial_hours.mean
-        return None if mean is None else mean * sum(map(self.books.share_left, trials))
+        return None if mean is None else mean * sum(map(self._share_left, trials))
+
+    def hours_of(self, trial: Trial) -> float | None:
+        """What the whole trial takes; None where nobody knows."""
+        mean = self.trial_hours.mean
+        return None if mean is None else mean * self._weights.get(trial.trial_id, 1.0)
+
+    def _share_left(self, trial: Trial) -> float:
+        """What is still to train of the trial, in trials that take the trial hours."""
+        return self.books.share_left(trial) * self._weights.get(trial.trial_id, 1.0)
 
     def _reserved(self, typical: float) -> float:
         """What the trials under way are expected to take yet."""

@@ -14,7 +14,7 @@ from dermtune.ending import Ending, print_ending
 from dermtune.execution import check_models, execute
 from dermtune.firstplan import First, candidates, kinds_of_model
 from dermtune.firststage import closing
-from dermtune.firstwords import print_first, print_stopped
+from dermtune.firstwords import print_design, print_stopped
 from dermtune.forecast import print_forecast
 from dermtune.ledger import upkeep
 from dermtune.progress import shown
@@ -23,7 +23,9 @@ from dermtune.resuming import print_damaged, print_doubts, set_aside_damaged
 from dermtune.room import Room, room
 from dermtune.shipping import log_model
 from dermtune.signals import Signals
+from dermtune.steps import steps
 from dermtune.task import Manifests, Task
+from dermtune.timing import TimingError, time_kinds
 from dermtune.tracking import Exporter
 
 
@@ -40,6 +42,8 @@ def run(task: Task, signals: Signals, console: Console) -> Ending:
         if task.first is None:
             return _judge(task, signals, console)
         _show_first(task, console)
+        if not task.first.selection:
+            print_forecast(task.forecast(task.folder.done(task.plan.trials)), console)
         found = firststage.run(task, signals, console)
         if found.picked and task.asked.stop_after_selection:
             print_stopped(task.folder, console)
@@ -91,27 +95,45 @@ def _candidates(task: Task, first: First) -> dict[str, Config]:
 
 
 def _show_first(task: Task, console: Console) -> None:
-    """What the first stage is and costs, and who trained what is done of it; nothing once it has ended."""
+    """What the first stage is, and who trained what is done of it; nothing once it has ended."""
     first = task.first
     if first is not None and first.selection is None:
-        done = task.folder.done(first.plan.trials)
-        print_doubts(task.folder, done, first.plan, console)
-        n_ended = task.staging.n_ended(first.plan, task.folder) if task.staging else len(done)
-        there = task.folder.done(task.plan.trials)
-        missing = [trial for trial in task.plan.trials if trial.trial_id not in there]
-        confirming = task.budget(there).hours_needed(missing)
-        print_first(first, n_ended, task.budget(done), confirming, console)
+        print_doubts(task.folder, task.folder.done(first.plan.trials), first.plan, console)
+        print_design(first, console)
 
 
 def preview(task: Task, console: Console) -> None:
-    """Say what `run` would set aside, leave out and train, and at what cost; nothing is started or changed."""
+    """Say what `run` would set aside, leave out and train, and at what cost; nothing is started or changed.
+
+    What a trial takes is timed where neither a trial of its kind is done nor an earlier timing is kept. Raises what
+    `run` would of models that cannot be trained.
+    """
     print_damaged(task.folder, task.plan, console, first=task.first)
     if task.quarantine.images:
         console.print(task.quarantine.said(), soft_wrap=True, markup=False, highlight=False)
     _show_first(task, console)
     done = task.folder.done(task.plan.trials)
     print_doubts(task.folder, done, task.plan, console)
+    _time_trials(task, done, console)
     print_forecast(task.forecast(done), console)
+
+
+def _time_trials(task: Task, done: Manifests, console: Console) -> None:
+    """Have every kind of trial that is to run timed and its model built, or built alone where none trains here."""
+    unknown, asked = task.untimed(done), task.timing_asked()
+    if task.first is not None and task.first.selection is None:
+        _check_models(task)
+    if not unknown:
+        return
+    if asked is None:
+        check_models({trial.arm: trial.config for trial in unknown}, task.classes)
+        return
+    try:
+        with steps(console) as progress:
+            time_kinds({trial.arm: trial.config for trial in unknown}, asked, progress)
+    except TimingError as error:
+        said = f"What a trial takes could not be timed: {error}"
+        console.print(said, soft_wrap=True, markup=False, highlight=False)
 
 
 def _room(task: Task) -> Room:

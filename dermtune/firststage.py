@@ -175,11 +175,11 @@ def _run(task: Task, first: First, signals: Signals, board: Board, monitors: "Se
 
 def _board(task: Task, first: First, done: Manifests) -> Board:
     if first.plan.stage == "search":
-        return SearchBoard(first.plan, first.n_trials, task.folder, budget=task.budget(done))
+        return SearchBoard(first.plan, first.n_trials, task.folder, budget=task.budget(done, first.plan))
     folders = {trial.trial_id: task.folder.trial(trial.trial_id) for trial in first.plan.trials}
     scores = {trial_id: val_score(folders[trial_id], first.sweep.primary_metric) for trial_id in done}
     kept = {trial_id: folder.epochs_kept() for trial_id, folder in folders.items() if trial_id not in done}
-    return Board(first.plan, scores, budget=task.budget(done), epochs_kept=kept)
+    return Board(first.plan, scores, budget=task.budget(done, first.plan), epochs_kept=kept)
 
 
 def _select(staging: Staging, first: First, folder: SweepFolder) -> Selection:

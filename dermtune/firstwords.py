@@ -1,36 +1,21 @@
-"""A first stage in words: what it is and takes, what it tried, what it picked."""
+"""A first stage in words: what it is, what it tried, what it picked."""
 
 import os
 from collections import Counter
 from collections.abc import Iterator
 
 from rich.console import Console
-from rich.table import Table
 
-from analysis.words import count, higher_is_better, hours, metric_title, unit_of, usd
-from dermtune.budget import Budget
+from analysis.words import count, higher_is_better, metric_title, unit_of
 from dermtune.firstplan import First
 from dermtune.ledger import SweepFolder
 from dermtune.plan import BASELINE, Search, arm_name
 from dermtune.selection import Picked, Selection
 
 
-def print_first(first: First, n_done: int, budget: Budget, confirming: float | None, console: Console) -> None:
-    """Print what the first stage is, and what both stages cost at most.
-
-    `n_done` of its trials have ended, `budget` is what is left to them, and the second stage takes `confirming`
-    hours, None where nobody knows.
-    """
-    missing = first.n_trials - n_done
-    grid = Table.grid(padding=(0, 3, 0, 0))
-    grid.add_column(style="dim", no_wrap=True)
-    grid.add_column()
-    grid.add_row(first.name, _design(first))
-    grid.add_row("trials", f"{first.n_trials}: {n_done} ended, {missing} to run")
-    if (mean := budget.trial_hours.mean) is not None and confirming is not None:
-        stages = f"{hours(missing * mean)}, and {hours(confirming)} for the second stage"
-        grid.add_row("at most", f"{stages}{_priced(budget, missing * mean + confirming)}")
-    console.print(grid, highlight=False)
+def print_design(first: First, console: Console) -> None:
+    """Print what the first stage is, in a line."""
+    _say(console, f"{first.name}: {_design(first)}")
 
 
 def _design(first: First) -> str:
@@ -41,13 +26,6 @@ def _design(first: First) -> str:
         of = f"{count(len(first.plan.arms), 'arm')} on the frozen backbone, seeds {seeds}"
     confirm = stage.confirm if stage else 0
     return f"{of}; the best {confirm} on val are confirmed with fresh seeds and judged on test"
-
-
-def _priced(budget: Budget, both: float) -> str:
-    price = budget.limits.usd_per_hour
-    cost = "" if price is None else f", {usd(both * price)} in all"
-    left = budget.hours_left()
-    return cost if left >= both else f"{cost}; the budget has {hours(max(0.0, left))} left"
 
 
 def print_anew(folder: SweepFolder, first: First, console: Console) -> None:

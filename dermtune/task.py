@@ -2,12 +2,13 @@
 
 import contextlib
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 
 from analysis.earlier import measured
@@ -18,18 +19,19 @@ from analysis.study import SourceError
 from dermtune.arguments import Arguments
 from dermtune.budget import Books, Budget, Limits, TrialHours
 from dermtune.config import UserError
-from dermtune.data.dataset import Dataset, open_dataset
+from dermtune.data.dataset import Dataset, Split, open_dataset
 from dermtune.data.place import Place
 from dermtune.data.quarantine import Quarantine
 from dermtune.execution import fingerprints
 from dermtune.firstplan import First
-from dermtune.forecast import Forecast, forecast
+from dermtune.forecast import FirstStage, Forecast, Known, Pace, forecast, pace
 from dermtune.ledger import SweepFolder
 from dermtune.loading import load_recipe, load_sweep
-from dermtune.plan import Plan, Sweep
+from dermtune.plan import Plan, Sweep, Trial
 from dermtune.recipes import Recipe
 from dermtune.staging import Stages, Staging
 from dermtune.steps import steps
+from dermtune.timing import MOST_BESIDE, Asked, kind_of, this_machine, timings_kept
 
 Manifests = Mapping[str, Mapping[str, Any]]
 """Of done trials, by trial_id."""
@@ -54,6 +56,8 @@ class Task:
     """The stage that finds the plan's arms; None where the sweep file names them."""
     staging: Staging | None = None
     """What plans both stages anew, once more is known of the first."""
+    test_images: Mapping[str, int] = field(default_factory=dict)
+    """By class."""
 
     @property
     def cpus(self) -> float:
@@ -68,48 +72,126 @@ class Task:
 
     def forecast(self, done: Manifests) -> Forecast:
         """What the trials that are not done take, and what the design can see."""
+        sweep = self.plan.sweep
         return forecast(
             self.plan,
-            self.recipe,
             done,
             self.budget(done),
-            variation=self._variation(done),
+            self.pace(done),
+            gpus=self.gpus or 0.0,
+            known=Known(
+                variation=self._variation(done, sweep.primary_metric),
+                of_guards={guard: self._variation(done, guard) for guard in sweep.guard_metrics},
+                test_images=self.test_images,
+            ),
+            first=self._first_stage(),
         )
 
-    def budget(self, done: Manifests) -> Budget:
+    def _first_stage(self) -> FirstStage | None:
+        """What is left of the first stage; None where there is none, or it has ended."""
+        if self.first is None or self.first.selection is not None or self.first.sweep.first is None:
+            return None
+        of_first = self.first.plan
+        done = self.folder.done(of_first.trials)
+        return FirstStage(
+            stage=self.first.sweep.first,
+            n_trials=self.first.n_trials,
+            n_ended=self.staging.n_ended(of_first, self.folder) if self.staging else len(done),
+            seconds=self.pace(done, of_first).mean(of_first.trials),
+            epochs=of_first.config.training.epochs,
+        )
+
+    def pace(self, done: Manifests, of: Plan | None = None) -> Pace:
+        """How long trials take: as the done ones took, or as a timing that is kept says, or the recipe.
+
+        `done` are trials of the stage that is to run, `of`, by default what is judged.
+        """
+        done = self._with_searched(done)
+        to_run = [trial.config for trial in (of or self.plan).trials if trial.trial_id not in done]
+        took = [
+            (trial.config, float(seconds))
+            for trial in self._alike(of)
+            if (seconds := done.get(trial.trial_id, {}).get("seconds"))
+        ]
+        asked = self.timing_asked()
+        return pace(
+            to_run,
+            self.recipe,
+            done=took,
+            timings=timings_kept(to_run, asked) if asked else {},
+            beside=asked.beside if asked else None,
+        )
+
+    def untimed(self, done: Manifests) -> list[Trial]:
+        """The trials that are to run and are like none that is done, one of each kind."""
+        first: list[Trial] = []
+        if self.first and self.first.selection is None:
+            first = [replace(trial, arm=f"{trial.arm}, {self.first.name}") for trial in self.first.plan.trials]
+        there, trials = {**self.folder.done(first), **done}, (*first, *self.plan.trials)
+        known = {kind_of(trial.config) for trial in trials if trial.trial_id in there}
+        missing = (trial for trial in trials if trial.trial_id not in there)
+        kinds = {kind_of(trial.config): trial for trial in missing}
+        return [trial for kind, trial in kinds.items() if kind not in known]
+
+    def timing_asked(self) -> Asked | None:
+        """Under which circumstances trials train, and are timed; None where they do not train here.
+
+        They train elsewhere on a cluster that is named, and where they ask for a GPU and there is none here.
+        """
+        machine = this_machine()
+        gpus = float(bool(machine.gpus)) if self.gpus is None else self.gpus
+        if self.asked.address is not None or gpus > len(machine.gpus):
+            return None
+        return Asked(
+            place=self.place,
+            fingerprints=self.plan.trials[0].fingerprints,
+            machine=machine,
+            cpus=self.cpus,
+            gpus=gpus,
+            beside=machine.beside(self.cpus, gpus, min(len(self.plan.trials), MOST_BESIDE)),
+        )
+
+    def budget(self, done: Manifests, of: Plan | None = None) -> Budget:
         """The hard budget of both stages, less what every attempt at their trials has cost, whatever came of it.
 
-        `done` are trials of the stage that is to run; what one of them takes is measured on these, and on a
-        search's whole points, which take no less than the trials that confirm them. Raises LedgerError where the
-        costs cannot be read.
+        `done` are trials of the stage that is to run, `of`, by default what is judged. What one takes is measured
+        on them, and on a search's whole points. Raises LedgerError where the costs cannot be read.
         """
-        asked, seconds = self.asked, self.recipe.seconds_per_trial
-        earlier = self.first.plan.trials if self.first else ()
+        asked, alike, done = self.asked, self._alike(of), self._with_searched(done)
+        earlier, paced = self.first.plan.trials if self.first else (), self.pace(done, of)
         books = Books(self.folder, (*earlier, *self.plan.trials), asked.usd_per_hour)
-        took = [hours for trial_id in self._alike(done) if (hours := books.cost(trial_id).hours)]
+        weights, seconds = paced.weights(alike), paced.mean(alike)
+        took = {trial_id: hours for trial_id in done if (hours := books.cost(trial_id).hours)}
         limits = Limits(
             hours=math.inf if asked.max_hours is None else asked.max_hours,
             usd=math.inf if asked.max_usd is None else asked.max_usd,
             usd_per_hour=asked.usd_per_hour,
         )
         expected = None if seconds is None else seconds * (self.gpus or 1) / 3600
-        return Budget(books, limits, TrialHours(expected=expected, measured=tuple(took)))
+        measured = tuple(hours / weights.get(trial_id, 1.0) for trial_id, hours in took.items())
+        return Budget(books, limits, TrialHours(expected=expected, measured=measured), weights)
 
     def with_first(self, stages: Stages) -> "Task":
         """The same task, now that so much is known of the first stage."""
         return replace(self, first=stages.first, plan=stages.plan)
 
-    def _alike(self, done: Manifests) -> list[str]:
-        """Done trials that took what a trial of the stage takes."""
-        searched = self.first.plan.trials if self.first and self.first.plan.stage == "search" else ()
-        return list(dict.fromkeys([*done, *self.folder.done(searched)]))
+    def _alike(self, of: Plan | None) -> tuple[Trial, ...]:
+        """The trials that tell of each other what they take: a search's points, and those that confirm them."""
+        if self.first and self.first.plan.stage == "search":
+            return (*self.first.plan.trials, *self.plan.trials)
+        return (of or self.plan).trials
 
-    def _variation(self, done: Manifests) -> Variation:
-        """What the done trials show of chance; as assumed before they can be compared."""
+    def _with_searched(self, done: Manifests) -> Manifests:
+        """These done trials, and a search's whole points."""
+        searched = self.first.plan.trials if self.first and self.first.plan.stage == "search" else ()
+        return {**self.folder.done(t for t in searched if t.trial_id not in done), **done}
+
+    def _variation(self, done: Manifests, metric: str) -> Variation:
+        """What the done trials show of a metric's chance; as assumed before they can be compared."""
         if not done:
             return ASSUMED
         try:
-            return measured(load_study(self.folder.path, quick=True), metric=self.plan.sweep.primary_metric)
+            return measured(load_study(self.folder.path, quick=True), metric=metric)
         except SourceError:
             return ASSUMED
 
@@ -145,6 +227,7 @@ def prepare(asked: Arguments, console: Console) -> Task:
         quarantine=dataset.quarantine,
         first=stages.first,
         staging=staging,
+        test_images=dict(zip(dataset.classes, map(int, _sizes(dataset.test, dataset.classes)), strict=True)),
     )
 
 
@@ -165,8 +248,11 @@ def _named(file: Path) -> Iterator[None]:
 
 def _check_metrics(sweep: Sweep, dataset: Dataset) -> None:
     """Metrics that can be scored on this test set, and on val where a stage picks by it, before anybody waits."""
-    sets = (dataset.test, dataset.val) if sweep.first else (dataset.test,)
-    for images in sets:
-        sizes = np.bincount(images.label, minlength=len(dataset.classes)).astype(np.float64)
+    for images in (dataset.test, dataset.val) if sweep.first else (dataset.test,):
         for name in (sweep.primary_metric, *sweep.guard_metrics):
-            metric_named(name, classes=dataset.classes, sizes=sizes)
+            metric_named(name, classes=dataset.classes, sizes=_sizes(images, dataset.classes))
+
+
+def _sizes(images: Split, classes: Sequence[str]) -> NDArray[np.float64]:
+    """Images by class, [K]."""
+    return np.bincount(images.label, minlength=len(classes)).astype(np.float64)

@@ -60,7 +60,7 @@ def train(
     it lacks what a lever needs, CheckpointError.
     """
     with reproducible(trial.seed, threads):
-        trainer = _trainer(trial, data, checkpoint, on_epoch)
+        trainer = trainer_of(trial, data, checkpoint, on_epoch)
         newest = checkpoints.newest_whole(checkpoint, on_notice)
         with checkpoints.nothing_unpickled(newest):
             trainer.train(resume_from_checkpoint=str(newest) if newest else None)
@@ -83,7 +83,8 @@ def _keep(trainer: PairedTrainer, trial: Trial, data: Dataset, folder: Path) -> 
         save_classifier(model, trial.config, data.classes, folder)
 
 
-def _trainer(trial: Trial, data: Dataset, checkpoint: Path, on_epoch: Callable[[History], None]) -> PairedTrainer:
+def trainer_of(trial: Trial, data: Dataset, checkpoint: Path, on_epoch: Callable[[History], None]) -> PairedTrainer:
+    """What trains the trial, its weights fresh: seed before. Raises ModelError, ConfigError."""
     config, levers = trial.config, trial.config.levers
     counts = np.bincount(data.train.label, minlength=len(data.classes))
     curriculum = Curriculum(levers=levers, class_counts=counts, epochs=config.training.epochs)

@@ -222,9 +222,10 @@ def test_one_budget_is_kept_over_both_stages(staged, monkeypatch):
 def test_a_dry_run_shows_both_stages_and_starts_nothing(tmp_path, staged):
     tiny = TinySweep.written(tmp_path, staged.tiny.shared, question=SCREENING, recipe=LEARNING)
     said = tiny.run("--dry-run").stdout
-    assert "6 arms on the frozen backbone, seeds 1000, 1001" in said
-    assert "12: 0 ended, 12 to run" in said
-    assert "3: baseline, pick-1, pick-2" in said
+    assert "screening: 6 arms on the frozen backbone, seeds 1000, 1001; the best 2 on val are confirmed" in said
+    rows = {line.split("  ")[0]: line.split() for line in said.splitlines()}
+    assert rows["screening, at most"][3:5] == ["0", "12"]
+    assert [rows[arm][1:3] for arm in ("baseline", "pick-1", "pick-2")] == [["0", "2"]] * 3
     assert not tiny.folder.exists()
 
 

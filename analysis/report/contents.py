@@ -7,6 +7,8 @@ PARTS: Mapping[str, str] = {
     "verdicts": "Verdicts",
     "deltas": "Deltas",
     "runs": "Seeds",
+    "confirmation": "Confirmation",
+    "search": "Search",
     "classes": "Classes",
     "long-tail": "Long tail",
     "effects": "Levers together",

@@ -49,6 +49,7 @@ def _document(report: Report) -> dict[str, Any]:
         "calibration": [asdict(arm) for arm in report.calibration],
         "abstain": asdict(report.abstain) if report.abstain else None,
         "tail": asdict(report.tail) if report.tail else None,
+        "selection": asdict(report.selection) if report.selection else None,
         "problems": report.problems,
         "provenance": report.provenance,
     }

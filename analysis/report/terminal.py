@@ -10,9 +10,11 @@ from rich.text import Text
 from analysis.records import ArmSummary, Comparison, Report, Verdict
 from analysis.report.answer import answer, scope
 from analysis.report.chance import TITLE, chance
+from analysis.report.confirmation import said
 from analysis.report.effects import MainRow, section_of
 from analysis.report.recommendation import recommendation_section
 from analysis.report.remarks import remarks
+from analysis.report.shrinkagefigure import shrinkage_title
 from analysis.report.strip import Scale, ruler, scale_of, strip
 from analysis.report.summary import Summary, SummaryRow, summary_of
 from analysis.words import SIGNS, Unit, interval_title, metric_title, pvalue, unit_of
@@ -32,7 +34,8 @@ def print_report(report: Report, console: Console) -> None:
     console.print(_heading(report))
     console.print(Padding(Text("\n".join(answer(report))), (1, 0)))
     console.print(_table(report, console))
-    for block in (_reasons(report), _effects(report), _chance(report), _recommended(report), _remarks(report)):
+    blocks = (_reasons, _confirmed, _effects, _chance, _recommended, _remarks)
+    for block in (drawn(report) for drawn in blocks):
         if block is not None:
             console.print(Padding(block, (1, 0, 0, 0)))
     console.print(Padding(Text(f"{metric_title(report.metric)}; {scope(report)}", style="dim"), (1, 0)))
@@ -194,6 +197,12 @@ def _main_effects(report: Report, rows: Sequence[MainRow]) -> Table:
         cells = (row.name, row.estimate, row.interval, row.p_adjusted, row.reference, row.settings)
         table.add_row(*map(Text, cells))
     return table
+
+
+def _confirmed(report: Report) -> Group | None:
+    if report.selection is None:
+        return None
+    return _sentences(shrinkage_title(report.selection), said(report))
 
 
 def _chance(report: Report) -> Group:

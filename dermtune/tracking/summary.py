@@ -27,6 +27,17 @@ _OF_TREATED = {
     "posthoc_delta_low": ("ci_low_simultaneous",),
     "posthoc_delta_high": ("ci_high_simultaneous",),
 }
+_OF_PICK = {
+    "search_delta": ("first",),
+    "fresh_delta": ("fresh",),
+    "shrinkage": ("shrinkage",),
+}
+_OF_PICKING = {
+    "shrinkage": ("optimism", "mean"),
+    "shrinkage_low": ("optimism", "ci_low"),
+    "shrinkage_high": ("optimism", "ci_high"),
+    "by_chance": ("yardstick", "best"),
+}
 _OF_ABSTAINING = {
     "answered": ("answer", "share", "mean"),
     "answered_error": ("answer", "risk", "mean"),
@@ -47,6 +58,7 @@ def summary_metrics(report: Mapping[str, Any]) -> dict[str, float]:
         **_within(_at(report, "calibration"), "arm", _OF_CALIBRATION),
         **_within(_treated(report), "name", _OF_TREATED),
         **_within(_at(report, "abstain", "arms"), "arm", _OF_ABSTAINING),
+        **_picked(_at(report, "selection")),
     }
     return {key: float(value) for key, value in figures.items() if isinstance(value, int | float)}
 
@@ -112,6 +124,16 @@ def _treated(report: Mapping[str, Any]) -> list[Any]:
     """The treatments after training of the arm to ship: those of all arms are in the report."""
     ship = _at(report, "recommendation", "ship")
     return [treated for treated in report.get("posthoc") or () if treated["arm"] == ship]
+
+
+def _picked(selection: Any) -> dict[str, Any]:
+    """What a first stage saw, what of it was luck, and its levers' importances; nothing without one."""
+    importances = _at(selection, "first_stage", "importances") or {}
+    return {
+        **_within(_at(selection, "confirmed"), "arm", _OF_PICK),
+        **{f"picking/{name}": _at(selection, *path) for name, path in _OF_PICKING.items()},
+        **{f"importance/{_metric_name(lever)}": share for lever, share in importances.items()},
+    }
 
 
 def _within(rows: Any, name: str, paths: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:

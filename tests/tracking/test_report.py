@@ -95,6 +95,12 @@ REPORT = {
         for arm in ("baseline", "focal_gamma=2")
     ],
     "abstain": {"arms": [{"arm": "baseline", "answer": {"share": {"mean": 0.4}, "risk": None}}]},
+    "selection": {
+        "first_stage": {"importances": {"focal_gamma": 0.8, "label_smoothing": 0.2}},
+        "confirmed": [{"arm": "focal_gamma=2", "first": 0.02, "fresh": 0.012, "shrinkage": 0.008}],
+        "optimism": {"mean": 0.008, "ci_low": None, "ci_high": None},
+        "yardstick": {"best": 0.0097},
+    },
 }
 """What of a report reaches MLflow, some of it unknown."""
 
@@ -136,6 +142,13 @@ def test_the_parents_metrics_are_the_reports_figures_and_what_is_unknown_is_left
         "posthoc_delta/focal_gamma 2 - hflip": 0.01,
         "posthoc_delta_low/focal_gamma 2 - hflip": 0.0,
         "answered/baseline": 0.4,
+        "search_delta/focal_gamma 2": 0.02,
+        "fresh_delta/focal_gamma 2": 0.012,
+        "shrinkage/focal_gamma 2": 0.008,
+        "picking/shrinkage": 0.008,
+        "picking/by_chance": 0.0097,
+        "importance/focal_gamma": 0.8,
+        "importance/label_smoothing": 0.2,
     }
     assert parent.data.tags["ship"] == "focal_gamma=2"
     assert parent.data.tags["verdict/focal_gamma 2"] == "keep, practical"
