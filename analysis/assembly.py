@@ -23,6 +23,7 @@ from analysis.study import (
     SourceError,
     Study,
     Tested,
+    aside_lines,
     check_names,
     unequal_seeds,
 )
@@ -67,7 +68,7 @@ def assemble(
     usable = _usable(files, aside)
     first = next(usable, None)
     if first is None:
-        lines = _set_aside(aside, len(aside))
+        lines = aside_lines(aside, len(aside))
         raise SourceError(f"{question.name} must have at least one finished run: {'; '.join(lines)}")
     frame = _frame(first, question, labels, quick=quick)
     runs: dict[str, dict[int, Run]] = {name: {} for name in question.arms}
@@ -131,7 +132,7 @@ def _problems(frame: _Frame, runs: Mapping[str, Mapping[int, Run]], aside: Seque
     """What is missing or was set right, one line each."""
     if frame.corrected:
         yield frame.corrected.said
-    yield from _set_aside(aside, len(aside) + sum(map(len, runs.values())))
+    yield from aside_lines(aside, len(aside) + sum(map(len, runs.values())))
     yield from _without_runs(runs, aside)
     yield from unequal_seeds({name: set(of_arm) for name, of_arm in runs.items() if of_arm})
     yield from _empty_classes(replace(frame.reference, label=frame.label))
@@ -201,16 +202,6 @@ def _check_same(here: NDArray[Any], there: NDArray[Any], column: str, file: Test
             f"{file.source}: {column} must be that of {reference.source}; {len(different)} images differ, "
             f"the first is {str(file.sample_id[first])!r}: {got!r} here, {want!r} there"
         )
-
-
-def _set_aside(aside: Sequence[SetAside], n_runs: int) -> list[str]:
-    """One line a state, with a count and all names."""
-    lines = []
-    for state in dict.fromkeys(run.state for run in aside):
-        of_state = [run.title for run in aside if run.state == state]
-        verb = "is" if len(of_state) == 1 else "are"
-        lines.append(f"{len(of_state)} of {n_runs} runs {verb} {state}: {', '.join(of_state)}")
-    return lines
 
 
 def _without_runs(runs: Mapping[str, Mapping[int, Run]], aside: Sequence[SetAside]) -> list[str]:

@@ -4,8 +4,9 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from analysis.adaptive import Course
 from analysis.looks import Look, look_at
-from analysis.study import Study, on_seeds
+from analysis.study import Study, on_first, on_seeds
 from analysis.words import count, listed
 
 
@@ -26,7 +27,7 @@ def at_look(study: Study) -> LookedAt:
     one that failed, diverged or is damaged. A run that is merely missing may still come, and the look waits for it.
     """
     question = study.question
-    n_seeds = _n_complete(study) if question.looks else max(len(arm.runs) for arm in study.arms)
+    n_seeds = n_complete(study, [*question.arms]) if question.looks else max(len(arm.runs) for arm in study.arms)
     look = look_at(n_seeds, declared=question.looks, taken=question.looks_taken)
     if look is None:
         return LookedAt(study=study, look=None)
@@ -47,12 +48,48 @@ def no_look_yet(look: Look) -> str:
     return f"no verdict before the first look, at {first} an arm; {look.n_seeds} {verb} complete"
 
 
-def _n_complete(study: Study) -> int:
-    """Seeds from the sweep's first on of which no arm's run may still come."""
+def at_stages(study: Study, course: Course) -> Study:
+    """The study at the last look that is reached, each arm with the seeds that judged it.
+
+    What that leaves out leads its problems. Of arms that stopped nothing is missing.
+    """
+    stage = course.stages[-1]
+    later = course.open and stage.look.later
+    going = (course.baseline, *course.open) if later else ()
+    taken = [n for n in study.question.looks_taken if n not in study.question.looks]
+    told = [*_undeclared(stage.look, taken), *_waiting(study, course, going), *_unused(study, course)]
+    return _told(on_first(study, stage.arms, still_to_come=going), told)
+
+
+def n_complete(study: Study, arms: Sequence[str]) -> int:
+    """Seeds from the sweep's first on of which no run of these arms may still come."""
     settled = {(arm.name, run.seed) for arm in study.arms for run in arm.runs}
     settled |= {(run.arm, run.seed) for run in study.set_aside if run.state != "missing"}
-    complete = (all((arm, seed) in settled for arm in study.question.arms) for seed in study.question.seeds)
+    complete = (all((arm, seed) in settled for arm in arms) for seed in study.question.seeds)
     return sum(itertools.takewhile(bool, complete))
+
+
+def _waiting(study: Study, course: Course, going: Sequence[str]) -> list[str]:
+    """One line where arms that go on have runs of seeds beyond the look's."""
+    stage = course.stages[-1]
+    of_going = replace(study, arms=tuple(arm for arm in study.arms if arm.name in going))
+    return _left_out(stage.look, of_going, study.question.seeds[: stage.look.n_seeds])
+
+
+def _unused(study: Study, course: Course) -> list[str]:
+    """One line where there are runs that nobody asks for any more: an arm's verdict stands once it is reached."""
+    stage = course.stages[-1]
+    ended = (*course.stopped, *(() if course.open and stage.look.later else (course.baseline, *course.open)))
+    order = study.question.seeds
+    extra = {
+        arm.name: n
+        for arm in study.arms
+        if arm.name in ended and (n := sum(run.seed not in order[: stage.arms[arm.name]] for run in arm.runs))
+    }
+    if not extra:
+        return []
+    named = listed([f"{n} of {arm}" for arm, n in extra.items()], at_most=len(extra))
+    return [f"runs beyond the look at which their arm stopped are there and not used: {named}"]
 
 
 def _left_out(look: Look, study: Study, seeds: Sequence[int]) -> list[str]:

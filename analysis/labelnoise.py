@@ -16,7 +16,7 @@ from analysis.estimates import Design
 from analysis.findings.labels import ArmUnderNoise, ErrorModel, Judged, LabelNoise, Turning
 from analysis.metrics import Floats
 from analysis.records import Comparison, Report
-from analysis.study import Arm, Ints
+from analysis.study import Arm, Ints, on_these
 from analysis.words import metric_title
 
 RATES = (0.02, 0.05, 0.07, 0.10, 0.12, 0.16, 0.20)
@@ -67,10 +67,11 @@ def label_noise(report: Report, design: Design) -> LabelNoise | None:
         return record
     votes = {arm.name: votes_of(arm) for arm in design.arms}
     turnings: dict[str, list[Turning]] = {comparison.arm: [] for comparison in report.comparisons}
+    gains = {c.arm: votes[c.arm] - votes_of(on_these(design.baseline, c.seeds)) for c in report.comparisons}
     for model in get_args(ErrorModel):
         errors = draw_errors(design, model, votes)
         for comparison in report.comparisons:
-            gained = votes[comparison.arm] - votes[comparison.baseline]
+            gained = gains[comparison.arm]
             scored = rescored(gained, errors, report, design.study.label)
             turnings[comparison.arm].append(_turning(model, scored, comparison, report))
     arms = tuple(

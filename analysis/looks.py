@@ -5,6 +5,7 @@ spent over the looks, as a function of the share of the seeds that are there (La
 O'Brien and Fleming (1979): next to nothing early, almost all at the last look.
 """
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -111,6 +112,11 @@ def nominal_levels(information: Sequence[float], alpha: float = ALPHA) -> tuple[
         information: shares of all seeds at which is looked, ascending, the last 1.
         alpha: what all looks together may spend.
     """
+    return _nominal_levels(tuple(information), alpha)
+
+
+@functools.lru_cache(maxsize=256)
+def _nominal_levels(information: tuple[float, ...], alpha: float) -> tuple[float, ...]:
     return tuple(
         2 * float(ndtr(-bound)) for bound in spending_bounds([spent(t, alpha) for t in information], information)
     )

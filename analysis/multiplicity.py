@@ -1,5 +1,6 @@
 """Many arms against one baseline: what holds for all of them at once."""
 
+import functools
 import math
 from collections.abc import Sequence
 
@@ -26,6 +27,7 @@ def holm(pvalues: Sequence[float]) -> tuple[float, ...]:
     return tuple(adjusted.tolist())
 
 
+@functools.lru_cache(maxsize=4096)
 def dunnett_quantile(n_comparisons: int, df: float, level: float = 0.95) -> float:
     """The two-sided critical value of `n_comparisons` arms, each compared with one baseline of as many runs.
 

@@ -6,9 +6,10 @@ of Experiments, sections 3.3 and 4.1). Two such variances make one of a delta. A
 the rest lets chance explain rests on them alone, as a paired or Welch's t test does.
 """
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
@@ -172,6 +173,7 @@ class SeedNoise:
         return SeedPart(key=arm, scale=scale, df=self.within.df, estimate=WITHIN)
 
 
+@functools.lru_cache(maxsize=1024)
 def pairing_pays(df_blocks: float, df_within: float) -> bool:
     """Whether blocks are expected to give the shorter interval, at a correlation of `EXPECTED_CORRELATION`.
 
@@ -187,15 +189,24 @@ def seed_noise(runs: Sequence[Measured], *, run_sd: float) -> SeedNoise:
 
     An arm whose runs are the baseline's own, score by score, tells nothing of chance and is left out of the pool.
     """
-    baseline = runs[0]
-    telling = [arm for arm in runs if len(arm.seeds) > 1 and (arm is baseline or not _equal(arm, baseline))]
+    return replace(pooled_noise(runs, run_sd=run_sd), alike=_alike(_telling(runs), runs[0]))
+
+
+def pooled_noise(runs: Sequence[Measured], *, run_sd: float) -> SeedNoise:
+    """The same, without asking whether the arms vary alike, which no interval rests on."""
+    telling = _telling(runs)
     return SeedNoise(
         runs={arm.arm: arm for arm in runs},
         run_sd=run_sd,
         within=_within(telling),
         blocks=_blocks(telling),
-        alike=_alike(telling, baseline),
+        alike=None,
     )
+
+
+def _telling(runs: Sequence[Measured]) -> list[Measured]:
+    baseline = runs[0]
+    return [arm for arm in runs if len(arm.seeds) > 1 and (arm is baseline or not _equal(arm, baseline))]
 
 
 def is_paired(runs: Sequence[Measured]) -> bool:

@@ -103,7 +103,7 @@ def _said(report: Report, best: Comparison | None) -> Iterator[str]:
         unit = unit_of(report.metric)
         ends = unit.interval(best.ci_low_simultaneous, best.ci_high_simultaneous) + unit.symbol
         yield f"Verdict:  {verdict_words(best)}; {unit.said(best.delta)} in {metric} over the baseline"
-        yield f"          ({interval_title(report.level)} {ends})."
+        yield f"          ({interval_title(report.level_of(best))} {ends})."
     evidence = f"{seed_counts(arm.n_seeds for arm in report.arms)}, {report.n_images:,} test images"
     yield f"Evidence: {evidence}{_made_from(report.provenance)}."
     yield "Run:      python -m dermtune.sweep sweeps/repeat_baseline.py --recipe FILE --data DIR --log-model"

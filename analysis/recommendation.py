@@ -240,4 +240,4 @@ def _drop(report: Report, rejected: Sequence[Comparison]) -> str:
 def _with_interval(report: Report, comparison: Comparison) -> str:
     unit = unit_of(report.metric)
     ends = unit.interval(comparison.ci_low_simultaneous, comparison.ci_high_simultaneous) + unit.symbol
-    return f"{unit.said(comparison.delta)} ({interval_title(report.level)} {ends})"
+    return f"{unit.said(comparison.delta)} ({interval_title(report.level_of(comparison))} {ends})"

@@ -14,6 +14,8 @@ from analysis.looks import ALPHA, Look
 
 Estimand = Literal["both", "seeds", "images"]
 Verdict = Literal["keep", "reject", "inconclusive"]
+Fate = Literal["open", "decided", "given up"]
+"""What a look made of an arm; `open` goes on to the next."""
 Composing = Literal["compose", "reinforce", "cancel", "undecided"]
 """Whether two levers' gains add up, come to more than their sum, to less, or one cannot tell."""
 
@@ -162,6 +164,8 @@ class Comparison:
     notes: tuple[str, ...] = ()
     diverged: int = 0
     """Runs of the arm that diverged: the delta is of the others."""
+    look: Look | None = None
+    """The look that judged it, where arms stop at looks of their own; None: the report's."""
 
     @property
     def sources(self) -> Sources | None:
@@ -228,6 +232,50 @@ class Effect:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ArmCourse:
+    """What adaptive repeats made of one arm."""
+
+    arm: str
+    fate: Fate
+    """`decided` or `given up` where it stopped; `open` of the baseline, too, while it goes on."""
+    look: int
+    """The look that judged it last, 1 for the first."""
+    n_seeds: int
+    """Seeds that its verdict rests on."""
+    spared: int
+    """Seeds up to the last look that it need not have."""
+    unused: int
+    """Further seeds that are there and enter no verdict."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repeats:
+    """Adaptive repeats: at which look each arm stopped."""
+
+    looks: tuple[int, ...]
+    """Numbers of seeds at which is looked."""
+    reached: int
+    """Looks that are behind; 0 before the first."""
+    arms: tuple[ArmCourse, ...]
+    """The baseline first."""
+
+    @property
+    def spent(self) -> int:
+        """Trials that verdicts rest on."""
+        return sum(arm.n_seeds for arm in self.arms)
+
+    @property
+    def spared(self) -> int:
+        """Trials that repeats fixed at the last look's seeds would have paid besides, as far as is certain."""
+        return sum(arm.spared for arm in self.arms)
+
+    @property
+    def open(self) -> tuple[str, ...]:
+        """Arms that no look has stopped, the baseline aside."""
+        return tuple(arm.arm for arm in self.arms[1:] if arm.fate == "open")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """All that a report says; terminal, Markdown, HTML and JSON are four drawings of it."""
 
@@ -267,6 +315,8 @@ class Report:
     """What every arm would do with thresholds on its confidence; None without val."""
     tail: Tail | None = None
     """The long tail; None where nothing is compared, or nobody asked."""
+    repeats: Repeats | None = None
+    """Where each arm stopped; None where repeats are fixed."""
     selection: Selection | None = None
     """What found the arms and what is left of their gains; None where nothing did, or nobody asked."""
     problems: tuple[str, ...] = ()
@@ -278,6 +328,16 @@ class Report:
     def level(self) -> float:
         """Confidence of the intervals: 95%, or what a declared look leaves."""
         return 1 - (self.look.alpha if self.look and self.look.judges else ALPHA)
+
+    @property
+    def verdicts_level(self) -> float | None:
+        """Confidence of the intervals that verdicts rest on; None where looks of unlike levels judged them."""
+        levels = {self.level_of(comparison) for comparison in self.comparisons} or {self.level}
+        return levels.pop() if len(levels) == 1 else None
+
+    def level_of(self, comparison: Comparison) -> float:
+        """Confidence of one comparison's interval."""
+        return 1 - comparison.look.alpha if comparison.look else self.level
 
     @property
     def noise_sd(self) -> float | None:

@@ -1,31 +1,31 @@
 """A report under corrected labels beside the one under the labels as given: what moved, what turned, and why."""
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.deltas import comparisons_of
-from analysis.estimates import Design, estimate
+from analysis.estimates import Design
 from analysis.findings.labels import ClassMove, Rejudged, Relabelled, Resized, UnderLabels
-from analysis.influence import units_of
-from analysis.metrics import MetricError
 from analysis.records import Comparison, Report
-from analysis.study import Arm, Corrected, Study
+from analysis.study import Corrected
 from analysis.words import count, unit_of, verdict_words
 
 _VISIBLE = 0.0005
 """A move of the delta of which it is worth saying which class it comes from."""
 
 
-def relabelled(report: Report, design: Design) -> Relabelled | None:
-    """The report beside what it would be under the labels as given; None where none was corrected."""
+def relabelled(report: Report, design: Design, given: Sequence[Comparison]) -> Relabelled | None:
+    """The report beside what it would be under the labels as given; None where none was corrected.
+
+    `given` are the comparisons by those labels; none where the metric's class has no image by them.
+    """
     corrected, classes = design.study.corrected, design.study.classes
     if corrected is None:
         return None
     sizes = _sizes(corrected, classes)
-    before = _given_comparisons(design, report)
+    before = {c.arm: c for c in given}
     return Relabelled(
         file=corrected.file,
         n_changed=int((corrected.label != corrected.given).sum()),
@@ -51,33 +51,6 @@ class _Pair:
     def moved(self) -> float:
         """What the corrections add to the delta."""
         return self.corrected.delta - self.given.delta
-
-
-def _given_comparisons(design: Design, report: Report) -> dict[str, Comparison]:
-    """Every arm judged by the labels as given; none where the metric's class has no image by them."""
-    study, corrected = design.study, design.study.corrected
-    if corrected is None or not report.comparisons:
-        return {}
-    arms = {arm.name: _as_given(arm) for arm in study.arms}
-    before: Study = replace(study, label=corrected.given, arms=tuple(arms.values()), corrected=None)
-    asked = replace(
-        design,
-        study=before,
-        units=units_of(before.label, before.group_id, len(before.classes)),
-        baseline=arms[design.baseline.name],
-        others=tuple(arms[arm.name] for arm in design.others),
-    )
-    names = list(dict.fromkeys([report.metric, *study.question.guard_metrics]))
-    try:
-        return {c.arm: c for c in comparisons_of(asked, estimate(asked, names))}
-    except MetricError:
-        return {}
-
-
-def _as_given(arm: Arm) -> Arm:
-    """The arm under the labels as given, with nothing that was made of it under others."""
-    runs = tuple(replace(run, outcome=run.given or run.outcome, given=None, posthoc=None) for run in arm.runs)
-    return replace(arm, runs=runs)
 
 
 def _moves(corrected: Corrected, classes: tuple[str, ...]) -> tuple[ClassMove, ...]:

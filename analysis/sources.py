@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -106,7 +106,16 @@ def _question(asked: Mapping[str, Any]) -> Question:
         seeds=tuple(dict.fromkeys(int(trial["seed"]) for trial in asked["trials"])),
         looks=_looks(asked, "looks"),
         looks_taken=_looks(asked, "looks_taken"),
+        repeats=_repeats(asked),
     )
+
+
+def _repeats(asked: Mapping[str, Any]) -> Literal["fixed", "adaptive"]:
+    """Fixed in a sweep.json that was written before there were others."""
+    found = asked.get("repeats", "fixed")
+    if found not in ("fixed", "adaptive"):
+        raise ValueError(f"repeats must be fixed or adaptive, got {found!r}")
+    return "adaptive" if found == "adaptive" else "fixed"
 
 
 def _looks(asked: Mapping[str, Any], key: str) -> tuple[int, ...]:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -143,6 +143,13 @@ class Question:
     """Numbers of seeds at which the sweep says that results are looked at, ascending."""
     looks_taken: tuple[int, ...] = ()
     """Numbers of seeds of earlier reports, ascending."""
+    repeats: Literal["fixed", "adaptive"] = "fixed"
+    """`adaptive`: an arm that a look has decided gets no further seeds."""
+
+    @property
+    def adaptive(self) -> bool:
+        """Whether arms stop at looks of their own."""
+        return self.repeats == "adaptive" and bool(self.looks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,7 +184,7 @@ def n_diverged(study: Study, arm: str) -> int:
 
 def on_seeds(study: Study, seeds: Collection[int]) -> Study:
     """The study with the runs of these seeds alone; an arm that has none of them is left out, and that is said."""
-    kept = [replace(arm, runs=tuple(run for run in arm.runs if run.seed in seeds)) for arm in study.arms]
+    kept = [on_these(arm, seeds) for arm in study.arms]
     arms = tuple(arm for arm in kept if arm.runs)
     told = [line for line in study.problems if line not in unequal_seeds(_seeds(study.arms))]
     without = [
@@ -189,6 +196,70 @@ def on_seeds(study: Study, seeds: Collection[int]) -> Study:
         set_aside=tuple(run for run in study.set_aside if run.seed in seeds),
         problems=(*told, *without, *unequal_seeds(_seeds(arms))),
     )
+
+
+def on_these(arm: Arm, seeds: Collection[int]) -> Arm:
+    """The arm with its runs of these seeds; itself where it has no others."""
+    return replace(arm, runs=tuple(run for run in arm.runs if run.seed in seeds))
+
+
+def on_first(study: Study, n_seeds: Mapping[str, int], *, still_to_come: Collection[str]) -> Study:
+    """The study with each arm's first so many seeds of the sweep's.
+
+    Of the arms `still_to_come` a run that is missing is said, of any other those alone that should have been there.
+    """
+    order, seeds = study.question.seeds, {arm: set(study.question.seeds[:n]) for arm, n in n_seeds.items()}
+    kept = [on_these(arm, seeds[arm.name]) for arm in study.arms]
+    arms = tuple(arm for arm in kept if arm.runs)
+    aside = [run for run in study.set_aside if run.seed in (order if run.arm in still_to_come else seeds[run.arm])]
+    made = {*aside_lines(study.set_aside, _n_runs(study)), *unequal_seeds(_seeds(study.arms))}
+    lacks = [
+        f"{arm.name} lacks {', '.join(map(str, lacking))}"
+        for arm in arms
+        if (lacking := sorted(seeds[arm.name] - {run.seed for run in arm.runs}))
+    ]
+    without = [
+        f"arm {arm.name} has no finished run with these seeds and is left out" for arm in kept if not arm.runs
+    ]
+    return replace(
+        study,
+        arms=arms,
+        set_aside=tuple(run for run in aside if run.seed in seeds[run.arm]),
+        problems=(
+            *(line for line in study.problems if line not in made),
+            *aside_lines(aside, len(aside) + sum(len(arm.runs) for arm in study.arms)),
+            *without,
+            *([f"seeds that arms lack: {'; '.join(lacks)}"] if lacks else []),
+        ),
+    )
+
+
+def as_given(study: Study) -> Study:
+    """The study by the labels that its files have; itself where none was corrected."""
+    if study.corrected is None:
+        return study
+    return replace(study, label=study.corrected.given, arms=tuple(map(_arm_as_given, study.arms)), corrected=None)
+
+
+def _arm_as_given(arm: Arm) -> Arm:
+    """With nothing that was made of it under other labels."""
+    runs = tuple(replace(run, outcome=run.given or run.outcome, given=None, posthoc=None) for run in arm.runs)
+    return replace(arm, runs=runs)
+
+
+def _n_runs(study: Study) -> int:
+    """Runs that were asked for."""
+    return len(study.set_aside) + sum(len(arm.runs) for arm in study.arms)
+
+
+def aside_lines(aside: Sequence[SetAside], n_runs: int) -> list[str]:
+    """One line a state, with a count and all names."""
+    lines = []
+    for state in dict.fromkeys(run.state for run in aside):
+        of_state = [run.title for run in aside if run.state == state]
+        verb = "is" if len(of_state) == 1 else "are"
+        lines.append(f"{len(of_state)} of {n_runs} runs {verb} {state}: {', '.join(of_state)}")
+    return lines
 
 
 def check_names(source: str, what: str, names: Iterable[str]) -> None:

@@ -98,7 +98,7 @@ def contrast(name: str, coefficients: Mapping[str, float], noise: SeedNoise, uni
         coefficients=coefficients,
         delta=_delta(runs, weights, paired),
         parts=parts,
-        seed=_seed_term(parts),
+        seed=seed_term(parts),
         img=pooled(_image_terms(influence, units)),
         res=pooled(residuals),
         n_seeds=min(len(run.seeds) for run in runs),
@@ -161,8 +161,8 @@ def _combined(runs: Sequence[Measured], weights: Sequence[float]) -> Floats:
     return total
 
 
-def _seed_term(parts: Sequence[SeedPart]) -> Term:
-    """Parts that rest on one estimate share its degrees of freedom."""
+def seed_term(parts: Sequence[SeedPart]) -> Term:
+    """The variance of all parts; those that rest on one estimate share its degrees of freedom."""
     by_estimate: dict[str, list[SeedPart]] = {}
     for part in parts:
         by_estimate.setdefault(part.estimate, []).append(part)

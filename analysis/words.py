@@ -134,15 +134,15 @@ def level_words(level: object) -> str:
     return f"{level:g}" if isinstance(level, float) else str(level)
 
 
+def interval_title(level: float | None) -> str:
+    """`95% interval`, or `99.97% interval` at a strict look; `interval` where looks of unlike levels are mixed."""
+    return "interval" if level is None else f"{100 * level:.4g}% interval"
+
+
 def levers_words(levers: Mapping[str, object]) -> str:
     """`focal_gamma 2, label_smoothing 0.0783`: a search's values have more digits than matter; a dash of none."""
     short = {lever: f"{level:.3g}" if isinstance(level, float) else str(level) for lever, level in levers.items()}
     return ", ".join(f"{lever} {level}" for lever, level in short.items()) or "–"
-
-
-def interval_title(level: float) -> str:
-    """`95% interval`, or `99.97% interval` at a strict look."""
-    return f"{100 * level:.4g}% interval"
 
 
 def pvalue(value: float) -> str:

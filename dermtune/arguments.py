@@ -104,7 +104,11 @@ def _parser() -> argparse.ArgumentParser:
         "--stop-after-selection", action="store_true",
         help="end when a sweep's first stage has picked its arms; the same command without it goes on",
     )  # fmt: skip
-    add("--dry-run", action="store_true", help="show design, cost and smallest detectable delta; start nothing")
+    add(
+        "--dry-run",
+        action="store_true",
+        help="show design, timed cost and smallest detectable delta; start nothing",
+    )
     add(
         "--max-hours", type=_positive, metavar="H",
         help="start no trial that would exceed so many hours in all; every attempt counts, whatever came of it",

@@ -2,7 +2,7 @@
 
 import heapq
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,7 +12,7 @@ from dermtune.budget import Budget
 from dermtune.monitors import Monitor
 from dermtune.plan import Plan, Trial
 
-State = Literal["waiting", "running", "done", "failed", "pruned"]
+State = Literal["waiting", "running", "done", "failed", "pruned", "spared"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +24,8 @@ class ArmSoFar:
     """Of each seed, in the plan's order."""
     mean: float | None
     """Of the primary metric over the seeds that are done; None before the first."""
+    stopped: str = ""
+    """`decided at look 1`, where a look has stopped it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +86,8 @@ class Board(Monitor):
         """Epochs of each trial that was stopped early, by trial_id."""
         self.news: list[News] = []
         """Oldest first."""
+        self._spared: frozenset[str] = frozenset()
+        self._stopped: Mapping[str, str] = {}
         self._running: dict[str, Running] = {}
         self._epochs_kept = dict(epochs_kept or {})
         self._most_running = 0
@@ -134,10 +138,19 @@ class Board(Monitor):
         self.reasons[trial.trial_id] = reason
         self.news.append(News(text=f"{trial.title} failed: {reason}", failed=True))
 
+    def spare(self, trial_ids: Collection[str], stopped: Mapping[str, str]) -> None:
+        """These trials are not asked for any more; by arm, where a look stopped it."""
+        self._spared, self._stopped = frozenset(trial_ids), stopped
+
+    @property
+    def asked(self) -> tuple[Trial, ...]:
+        """The plan's trials, but for those that a look has spared."""
+        return tuple(trial for trial in self.plan.trials if trial.trial_id not in self._spared)
+
     @property
     def n_trials(self) -> int:
-        """All trials of the plan."""
-        return len(self.plan.trials)
+        """All trials that are asked for."""
+        return len(self.asked)
 
     @property
     def n_ended(self) -> int:
@@ -147,7 +160,7 @@ class Board(Monitor):
     @property
     def missing(self) -> tuple[Trial, ...]:
         """Trials without a result, in the plan's order."""
-        return tuple(trial for trial in self.plan.trials if trial.trial_id not in self.scores)
+        return tuple(trial for trial in self.asked if trial.trial_id not in self.scores)
 
     @property
     def waiting(self) -> tuple[Trial, ...]:
@@ -169,10 +182,8 @@ class Board(Monitor):
     def share_ended(self) -> float:
         """Of all epochs, those of trials that have ended and those that running ones have behind them."""
         running = sum(running.epochs_done for running in self.running)
-        ended = sum(
-            _epochs(trial) for trial in self.plan.trials if self._state(trial.trial_id) in ("done", "failed")
-        )
-        return (ended + running) / sum(map(_epochs, self.plan.trials))
+        ended = sum(_epochs(trial) for trial in self.asked if self._state(trial.trial_id) in ("done", "failed"))
+        return (ended + running) / max(1, sum(map(_epochs, self.asked)))
 
     @property
     def elapsed(self) -> float:
@@ -214,7 +225,7 @@ class Board(Monitor):
 
     @property
     def _epochs_a_trial(self) -> float:
-        return sum(map(_epochs, self.plan.trials)) / self.n_trials
+        return sum(map(_epochs, self.plan.trials)) / len(self.plan.trials)
 
     def _epochs_left(self, trial: Trial) -> float:
         """What one that waits has to train."""
@@ -230,7 +241,8 @@ class Board(Monitor):
         ids = [trial.trial_id for trial in self.plan.trials if trial.arm == name]
         scores = [score for trial_id in ids if (score := self.scores.get(trial_id)) is not None]
         mean = sum(scores) / len(scores) if scores else None
-        return ArmSoFar(arm=name, states=tuple(map(self._state, ids)), mean=mean)
+        states = tuple(map(self._state, ids))
+        return ArmSoFar(arm=name, states=states, mean=mean, stopped=self._stopped.get(name, ""))
 
     def _state(self, trial_id: str) -> State:
         if trial_id in self.scores:
@@ -239,6 +251,8 @@ class Board(Monitor):
             return "failed"
         if trial_id in self.epochs_pruned:
             return "pruned"
+        if trial_id in self._spared:
+            return "spared"
         return "running" if trial_id in self._running else "waiting"
 
 

@@ -1,6 +1,7 @@
 """A sweep's course: alone in its folder, what is missing is run and the whole is judged, while MLflow follows."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -17,10 +18,12 @@ from dermtune.firststage import closing
 from dermtune.firstwords import print_design, print_stopped
 from dermtune.forecast import print_forecast
 from dermtune.ledger import upkeep
+from dermtune.plan import Trial
 from dermtune.progress import shown
 from dermtune.reporting import report
 from dermtune.resuming import print_damaged, print_doubts, set_aside_damaged
 from dermtune.room import Room, room
+from dermtune.rounds import in_rounds
 from dermtune.shipping import log_model
 from dermtune.signals import Signals
 from dermtune.steps import steps
@@ -159,13 +162,13 @@ def _train(task: Task, done: Manifests, signals: Signals, exporter: Exporter, co
     missing = [trial for trial in task.plan.trials if trial.trial_id not in done]
     kept = {trial.trial_id: task.folder.trial(trial.trial_id).epochs_kept() for trial in missing}
     board = Board(task.plan, scores, budget=task.budget(done), epochs_kept=kept)
-    ending = Ending()
-    if missing:
+
+    def train(trials: Sequence[Trial]) -> Ending:
         from dermtune import tuner  # Ray takes seconds to import: a sweep that is done does not wait for it
 
         with shown(board, console) as view:
-            ending = tuner.run(
-                missing,
+            return tuner.run(
+                trials,
                 task.folder,
                 task.place,
                 cpus=task.cpus,
@@ -177,6 +180,11 @@ def _train(task: Task, done: Manifests, signals: Signals, exporter: Exporter, co
                 signals=signals,
                 execute=partial(execute, keep_model=task.asked.log_model),
             )
+
+    if task.plan.sweep.repeats == "adaptive":
+        ending = in_rounds(board, task.folder, train, console)
+    else:
+        ending = train(missing) if missing else Ending()
     if ending.halted is not None:
         ending = replace(ending, halted=f"{ending.halted} ({_room(task)})")
     print_ending(ending, board, console)

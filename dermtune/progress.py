@@ -25,6 +25,7 @@ MARKS: Mapping[State, tuple[str, str]] = {
     "failed": ("✗", "red"),
     "waiting": ("·", "dim"),
     "pruned": ("○", "dim"),
+    "spared": (" ", "dim"),
 }
 """A seed's mark and its colour; the shape alone tells them apart."""
 
@@ -207,6 +208,8 @@ def _note(board: Board) -> Text:
         said = "on val, to pick arms by: the best are confirmed with fresh seeds and judged on test"
         return Text(said, style="dim", no_wrap=True, overflow="ellipsis")
     looks = [look for look in plan.sweep.looks if look <= len(plan.seeds)]
+    if plan.sweep.repeats == "adaptive":
+        return Text("interim: a mean is no verdict, looks decide", style="dim", no_wrap=True, overflow="ellipsis")
     if plan.sweep.looks:
         when = f"the look at {looks[-1] if looks else plan.sweep.looks[0]} seeds"
     else:
@@ -243,7 +246,8 @@ def _counts(board: Board) -> Text:
 
 def _left(board: Board) -> str:
     seconds = board.seconds_left
-    return "starting" if seconds is None else f"about {duration(seconds)} left"
+    most = "at most" if board.plan.sweep.repeats == "adaptive" else "about"  # arms may stop before
+    return "starting" if seconds is None else f"{most} {duration(seconds)} left"
 
 
 def _arms(board: Board, room: int, width: int) -> Table:
@@ -262,7 +266,7 @@ def _arms(board: Board, room: int, width: int) -> Table:
     shown_arms = arms if len(arms) <= room else arms[: max(1, room - 1)]
     for arm, mark in zip(shown_arms, marks, strict=False):
         mean = Text("–", style="dim") if arm.mean is None else Text(unit_of(metric).score(arm.mean))
-        table.add_row(arm.arm, mark, mean)
+        table.add_row(arm.arm, mark, Text(arm.stopped, style="green") if arm.stopped else mean)
     if len(shown_arms) < len(arms):
         table.add_row(Text(f"and {len(arms) - len(shown_arms)} more", style="dim"))
     return table

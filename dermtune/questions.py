@@ -79,6 +79,11 @@ def _check_repeats(repeats: object, looks: Sequence[int]) -> None:
         raise PlanError(f"`repeats` must be one of {', '.join(map(repr, get_args(Repeats)))}, got {repeats!r}")
     if repeats == "adaptive" and len(looks) < 2:
         raise PlanError(f"adaptive repeats must declare two `looks` or more, got {list(looks)}")
+    if repeats == "adaptive" and 4 * looks[0] < looks[-1]:
+        raise PlanError(
+            "the first look of adaptive repeats must have a quarter of the last one's seeds or more, for one "
+            f"before has nothing to spend, got {list(looks)}"
+        )
 
 
 def _check_first(sweep: Sweep) -> None:

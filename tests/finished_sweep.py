@@ -31,13 +31,8 @@ def write_sweep(
         for seed in seeds
         for number, arm in enumerate(gains)
     ]
-    label = np.repeat(np.arange(len(sizes)), sizes)
-    hard = np.random.default_rng(7).normal(0, 1.5, (len(label), len(sizes)))
-    others = np.random.default_rng(8).normal(0, 1.5, hard.shape)
     for trial in trials:
-        test = _predictions(trial, "test", label, _logits(trial, label, hard, gains), mirrored=whole)
-        val = [_predictions(trial, "val", label, _logits(trial, label, others, gains), mirrored=True)] * whole
-        _write_trial(folder / "trials" / trial["trial_id"], [test, *val])
+        write_trial(folder / "trials" / trial["trial_id"], trial, gains, sizes=sizes, whole=whole)
     asked = {
         "format": 1,
         "sweep": "focal_ls",
@@ -51,6 +46,23 @@ def write_sweep(
     }
     (folder / "sweep.json").write_text(json.dumps(asked))
     return folder
+
+
+def write_trial(
+    folder: Path,
+    trial: Mapping[str, str | int],
+    gains: Mapping[str, float],
+    *,
+    sizes: Sequence[int],
+    whole: bool = False,
+) -> None:
+    """The folder of a trial (its trial_id, arm and seed) that is done."""
+    label = np.repeat(np.arange(len(sizes)), sizes)
+    hard = np.random.default_rng(7).normal(0, 1.5, (len(label), len(sizes)))
+    others = np.random.default_rng(8).normal(0, 1.5, hard.shape)
+    test = _predictions(trial, "test", label, _logits(trial, label, hard, gains), mirrored=whole)
+    val = [_predictions(trial, "val", label, _logits(trial, label, others, gains), mirrored=True)] * whole
+    _write_trial(folder, [test, *val])
 
 
 def long_tail(n_images: int, n_classes: int, rarest: int) -> list[int]:
@@ -97,7 +109,7 @@ def _predictions(
 
 
 def _write_trial(folder: Path, splits: Sequence[Predictions]) -> None:
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     files = [folder / f"{predictions.split}.parquet" for predictions in splits]
     for file, predictions in zip(files, splits, strict=True):
         write_predictions(file, predictions)

@@ -66,6 +66,8 @@ def _look(report: Report) -> str:
     """At a look, what its level is for."""
     if report.look is None:
         return ""
+    if report.repeats:
+        return ", each arm's at the look that judged it, so strictly that all looks together err in 5 of 100,"
     return (
         f", at look {report.look.number} of {report.look.of} so strictly that all looks together err in 5 of 100,"
     )
@@ -85,7 +87,7 @@ def _kept(report: Report, kept: Sequence[Comparison]) -> str:
         return f"{keep} {listed([_with_delta(c, unit) for c in kept])}, in {metric} over the baseline."
     only = kept[0]
     ends = unit.interval(only.ci_low_simultaneous, only.ci_high_simultaneous) + unit.symbol
-    interval = f"its {interval_title(report.level)} is {ends}"
+    interval = f"its {interval_title(report.level_of(only))} is {ends}"
     return f"{keep} {_with_delta(only, unit)}, in {metric} over the baseline; {interval}."
 
 

@@ -5,6 +5,7 @@ from typing import Protocol, TypeVar
 
 PARTS: Mapping[str, str] = {
     "verdicts": "Verdicts",
+    "repeats": "Repeats",
     "deltas": "Deltas",
     "runs": "Seeds",
     "confirmation": "Confirmation",

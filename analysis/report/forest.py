@@ -69,8 +69,8 @@ def _caption(report: Report, unit: Unit) -> str:
     origin = "assumed" if report.noise_sd is None else "measured"
     better, worse = ("right", "left") if higher_is_better(report.metric) else ("left", "right")
     return (
-        f"Thick lines are {interval_title(report.level)}s of one arm by itself, thin ones hold for all arms at "
-        "once and give the verdict. "
+        f"Thick lines are {interval_title(report.verdicts_level)}s of one arm by itself, thin ones hold for all "
+        "arms at once and give the verdict. "
         f"A thin line {better} of zero is a keep; else one that stays {worse} of the inner band's {better} edge, "
         f"the margin of {unit.size(report.margin)}, is a reject. The outer band, "
         f"±{unit.size(single_run_noise(report))}, is where 95% of differences between two single runs of the very "

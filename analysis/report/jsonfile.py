@@ -49,6 +49,7 @@ def _document(report: Report) -> dict[str, Any]:
         "calibration": [asdict(arm) for arm in report.calibration],
         "abstain": asdict(report.abstain) if report.abstain else None,
         "tail": asdict(report.tail) if report.tail else None,
+        "repeats": _repeats(report),
         "selection": asdict(report.selection) if report.selection else None,
         "problems": report.problems,
         "provenance": report.provenance,
@@ -81,6 +82,12 @@ def _effect(effect: Effect) -> dict[str, Any]:
     flat = {"kind": effect.kind, **asdict(effect), **dict.fromkeys(field.name for field in fields(Together))}
     flat.pop("together")
     return flat | (asdict(effect.together) if effect.together else {})
+
+
+def _repeats(report: Report) -> dict[str, Any] | None:
+    """Where each arm stopped, with the trials that were spent and spared in all."""
+    repeats = report.repeats
+    return {**asdict(repeats), "spent": repeats.spent, "spared": repeats.spared} if repeats else None
 
 
 def _recommendation(report: Report) -> dict[str, Any] | None:

@@ -43,7 +43,7 @@ def _arms(report: Report) -> str:
     alone = ["arm", "seeds", title, "sd"]
     if not report.comparisons:
         return _table(alone, "lrrr", (_alone(arm, unit) for arm in report.arms))
-    interval = interval_title(report.level)
+    interval = interval_title(report.verdicts_level)
     head = [*alone, delta, interval, "p adj.", "Holm's p", "P(better)", "one run misleads", "verdict"]
     baseline, *others = report.arms
     rows = [
@@ -78,7 +78,7 @@ def _summary(report: Report) -> str:
     if not report.comparisons:
         return ""
     summary = summary_of(report)
-    head = ["config", *summary.columns, summary.delta, interval_title(report.level), "verdict"]
+    head = ["config", *summary.columns, summary.delta, interval_title(report.verdicts_level), "verdict"]
     rows = (
         [_code(row.name), *row.scores, row.delta, row.interval, row.said]
         for row in (*summary.rows, *summary.treated)

@@ -38,7 +38,7 @@ def _seeming(report: Report, comparison: Comparison) -> tuple[str, ...]:
     holds_nought = comparison.ci_low_simultaneous <= 0 <= comparison.ci_high_simultaneous
     if comparison.p_adjusted > ALPHA or not holds_nought or (report.look and not report.look.judges):
         return ()
-    alpha = report.look.alpha if report.look else ALPHA
+    alpha = 1 - report.level_of(comparison)
     seen = f"p adj. is at most {ALPHA:g} although the interval over all arms holds 0"
     if comparison.p_adjusted > alpha:
         return (f"{seen}: this look asks for a p of at most {alpha:.2g}, and its interval is as strict",)

@@ -11,11 +11,13 @@ from analysis.report.labelnoise import label_noise_section
 from analysis.report.labels import labels_section
 from analysis.report.posthoc import posthoc_section
 from analysis.report.recommendation import recommendation_section
+from analysis.report.repeats import repeats_section
 from analysis.report.search import search_section
 from analysis.report.section import Section
 from analysis.report.tail import tail_section
 
 _SECTIONS: Sequence[Callable[[Report], Section | None]] = (
+    repeats_section,
     confirmation_section,
     search_section,
     tail_section,

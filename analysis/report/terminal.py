@@ -14,6 +14,8 @@ from analysis.report.confirmation import said
 from analysis.report.effects import MainRow, section_of
 from analysis.report.recommendation import recommendation_section
 from analysis.report.remarks import remarks
+from analysis.report.repeats import TITLE as REPEATS
+from analysis.report.repeats import picture, repeats_said
 from analysis.report.shrinkagefigure import shrinkage_title
 from analysis.report.strip import Scale, ruler, scale_of, strip
 from analysis.report.summary import Summary, SummaryRow, summary_of
@@ -34,7 +36,7 @@ def print_report(report: Report, console: Console) -> None:
     console.print(_heading(report))
     console.print(Padding(Text("\n".join(answer(report))), (1, 0)))
     console.print(_table(report, console))
-    blocks = (_reasons, _confirmed, _effects, _chance, _recommended, _remarks)
+    blocks = (_reasons, _repeats, _confirmed, _effects, _chance, _recommended, _remarks)
     for block in (drawn(report) for drawn in blocks):
         if block is not None:
             console.print(Padding(block, (1, 0, 0, 0)))
@@ -127,7 +129,9 @@ def _filled(report: Report, scale: Scale | None) -> Table:
 
 def _add_compared(table: Table, report: Report, scale: Scale | None) -> None:
     unit = unit_of(report.metric)
-    table.add_column(Text(f"delta{unit.symbol and ','}{unit.symbol}\n{interval_title(report.level)}"), no_wrap=True)
+    table.add_column(
+        Text(f"delta{unit.symbol and ','}{unit.symbol}\n{interval_title(report.verdicts_level)}"), no_wrap=True
+    )
     if scale is not None:
         table.add_column(ruler(scale, unit), no_wrap=True)
     table.add_column(Text("p\nadj."), justify="right", no_wrap=True)
@@ -170,6 +174,21 @@ def _reasons(report: Report) -> Table | None:
         said = Text.assemble((comparison.arm, "bold"), f": {comparison.reason}")
         grid.add_row(Text(SIGNS[comparison.verdict], style=STYLES[comparison.verdict]), said)
     return grid
+
+
+def _repeats(report: Report) -> Group | None:
+    """A row an arm: its seeds up to the look that judged it, and those that it was spared."""
+    rows = picture(report)
+    if not rows:
+        return None
+    grid = Table.grid(padding=(0, _GAP, 0, 0))
+    grid.add_column(overflow="fold")
+    grid.add_column(no_wrap=True)
+    grid.add_column(no_wrap=True, style="dim")
+    styles = {c.arm: STYLES[c.verdict] for c in report.comparisons}
+    for arm, seeds, fate in rows:
+        grid.add_row(Text(arm), Text(seeds, style=styles.get(arm, "")), Text(fate))
+    return Group(Text(REPEATS, style="bold"), grid, _sentences("", repeats_said(report)))
 
 
 def _effects(report: Report) -> Group | None:

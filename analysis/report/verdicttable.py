@@ -59,7 +59,7 @@ def verdict_table(report: Report) -> VerdictTable:
         compared=compared,
         metric=metric_title(report.metric),
         symbol=unit_of(report.metric).symbol.strip(),
-        interval=interval_title(report.level),
+        interval=interval_title(report.verdicts_level),
         rows=tuple(_rows(report)),
         notes=tuple(filter(None, (scope(report), legend(report)))),
     )

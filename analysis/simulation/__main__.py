@@ -7,18 +7,22 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from analysis.commandline import Parser, refuse
-from analysis.simulation.scenes import STUDIES, Cell, Row
+from analysis.simulation.repeats import LOOKS, repeats
+from analysis.simulation.scenes import STUDIES, Row
 from analysis.simulation.studies import Size
 from analysis.wholefile import write_text
 
 PROG = "dermtune-simulation"
+REPEATS = "repeats"
+SEEDS = (3, 5, 10)
+"""Seeds an arm, one after another, where nothing else is asked for."""
 
 DESCRIPTION = """\
 Draw sweeps from worlds whose truth is known and judge them as real ones are:
@@ -36,6 +40,8 @@ studies:
   family     eleven arms that do not differ: how often any is found to
   unlike     the same where one arm's runs vary three times as much
   power      one arm of eleven gains: how often each method finds it
+  repeats    repeats that stop where a look decides, the looks at --seeds
+             (default 5 8 12 20), against fixed ones: errors, verdicts, trials
 
 examples:
   python -m analysis.simulation coverage --sets 200
@@ -51,13 +57,28 @@ def main(argv: Sequence[str] | None = None) -> int:
     size = Size(n_sets=asked.sets, n_resamples=asked.resamples, rng_seed=asked.seed)
     if asked.json and not asked.json.parent.is_dir():
         return refuse(PROG, f"--json must name a file in a folder that is there, got {asked.json}")
-    cells = STUDIES[asked.study](tuple(asked.seeds))
+    cells = _cells(asked.study, asked.seeds)
     console = Console()
     rows = [row for of_cell in _worked(cells, size, asked.jobs, Console(stderr=True)) for row in of_cell]
     console.print(_table(asked.study, rows, size))
     if asked.json:
         write_text(asked.json, json.dumps(_document(asked.study, rows, size), indent=1) + "\n")
     return 0
+
+
+class Cell(Protocol):
+    """What is drawn of one world, and what is asked of it."""
+
+    def rows(self, size: Size) -> list[Row]:
+        """The figures."""
+        ...
+
+
+def _cells(study: str, seeds: Sequence[int] | None) -> Sequence[Cell]:
+    """The study's cells, at these numbers of seeds or at its own."""
+    if study == REPEATS:
+        return repeats(tuple(seeds or LOOKS))
+    return STUDIES[study](tuple(seeds or SEEDS))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +114,7 @@ def _table(study: str, rows: Sequence[Row], size: Size) -> Table:
         table.add_column("width, pt", justify="right")
     last = None
     for row in rows:
-        here = (row.world, str(row.rarest), str(row.n_seeds))
+        here = (row.world, "" if row.rarest is None else str(row.rarest), str(row.n_seeds))
         cells = [*(("", "", "") if here == last else here), row.method, f"{row.share:.3f}", f"{row.error:.3f}"]
         table.add_row(*cells, *([f"{100 * row.width:.2f}"] if row.width is not None else []))
         last = here
@@ -107,11 +128,12 @@ def _document(study: str, rows: Sequence[Row], size: Size) -> dict[str, Any]:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog=PROG, description=DESCRIPTION, epilog=EPILOG)
     add = parser.add_argument
-    add("study", choices=tuple(STUDIES), metavar="STUDY", help=", ".join(STUDIES))
+    studies = (*STUDIES, REPEATS)
+    add("study", choices=studies, metavar="STUDY", help=", ".join(studies))
     add("--sets", type=_at_least(10), default=2000, metavar="N", help="sweeps drawn for each cell; default 2000")
     add("--resamples", type=_at_least(100), default=2000, metavar="N", help="replicates of each; default 2000")
     add(
-        "--seeds", type=_at_least(2), nargs="+", default=[3, 5, 10], metavar="N",
+        "--seeds", type=_at_least(2), nargs="+", metavar="N",
         help="seeds an arm; default 3 5 10",
     )  # fmt: skip
     add("--seed", type=_at_least(0), default=0, metavar="N", help="seed of all draws; default 0")

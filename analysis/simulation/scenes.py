@@ -34,7 +34,8 @@ class Row:
     """One figure of a study."""
 
     world: str
-    rarest: int
+    rarest: int | None
+    """Images of the rarest class; None where scores alone are drawn."""
     n_seeds: int
     method: str
     share: float

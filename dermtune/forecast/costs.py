@@ -1,6 +1,6 @@
 """What a design takes: each arm, each look, and the stage before."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,16 +61,18 @@ class FirstCost:
         return self.first.n_trials - self.first.n_ended
 
 
-def arm_costs(plan: Plan, done: Mapping[str, Mapping[str, Any]], budget: Budget) -> tuple[ArmCost, ...]:
-    """Each arm's trials, in the plan's order; `done` are manifests by trial_id."""
-    baseline = plan.arms[0]
+def arm_costs(
+    plan: Plan, done: Mapping[str, Mapping[str, Any]], budget: Budget, spared: Collection[str] = ()
+) -> tuple[ArmCost, ...]:
+    """Each arm's trials, in the plan's order; `done` are manifests by trial_id, `spared` ids that none asks for."""
+    baseline, ended = plan.arms[0], {*done, *spared}
     return tuple(
         ArmCost(
             name=arm.name,
             changes={lever: value for lever, value in arm.levers.items() if value != baseline.levers[lever]},
             n_done=sum(trial.trial_id in done for trial in trials),
-            n_to_run=sum(trial.trial_id not in done for trial in trials),
-            left=billed(budget.hours_needed([trial for trial in trials if trial.trial_id not in done]), budget),
+            n_to_run=sum(trial.trial_id not in ended for trial in trials),
+            left=billed(budget.hours_needed([trial for trial in trials if trial.trial_id not in ended]), budget),
         )
         for arm in plan.arms
         for trials in [_of(arm, plan)]

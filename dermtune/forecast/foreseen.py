@@ -1,9 +1,10 @@
 """The forecast of a plan: its arms, its looks, what they take and what they see."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from analysis.planning import Variation
 from dermtune.budget import Budget
 from dermtune.forecast.costs import (
     ArmCost,
@@ -39,6 +40,10 @@ class Forecast:
     """None of a lone arm, which is compared with nothing."""
     test_images: Mapping[str, int]
     """By class."""
+    variation: Variation
+    """What scores are taken to vary by."""
+    n_spared: int = 0
+    """Trials that no look asks for any more."""
 
     @property
     def n_missing(self) -> int:
@@ -72,19 +77,23 @@ def forecast(
     gpus: float = 0.0,
     known: Known = UNKNOWN,
     first: FirstStage | None = None,
+    spared: Collection[str] = (),
 ) -> Forecast:
     """The forecast of a plan of which `done` (manifests by trial_id) is there already; starts nothing.
 
-    Where a first stage is still to find the plan's arms, those of the plan stand for them.
+    `spared` are ids of trials that no look asks for any more. Where a first stage is still to find the plan's arms,
+    those of the plan stand for them.
     """
     return Forecast(
         plan=plan,
-        missing=tuple(trial for trial in plan.trials if trial.trial_id not in done),
+        missing=tuple(trial for trial in plan.trials if trial.trial_id not in {*done, *spared}),
         pace=pace,
         budget=budget,
         gpus=gpus,
-        arms=arm_costs(plan, done, budget),
+        arms=arm_costs(plan, done, budget, spared),
         first=None if first is None else first_cost(first, budget, gpus),
         sight=sight(plan, known) if len(plan.arms) > 1 else None,
         test_images=known.test_images,
+        n_spared=len(spared),
+        variation=known.variation,
     )

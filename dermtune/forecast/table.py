@@ -27,6 +27,7 @@ from dermtune.forecast.foreseen import Forecast
 from dermtune.forecast.seeing import LookSight, sees_nothing
 from dermtune.plan import Search
 from dermtune.progress import duration
+from dermtune.spared import foretold
 
 MOST_ARMS = 24
 """Beyond so many the arms are not listed one by one."""
@@ -70,9 +71,8 @@ def _arms(forecast: Forecast) -> Table:
     if len(forecast.arms) > MOST_ARMS:
         table.add_row(Text(f"{len(forecast.arms) - MOST_ARMS} more arms", "dim"))
     n_first = forecast.first.n_to_run if forecast.first else 0
-    n_done = (
-        len(forecast.plan.trials) - forecast.n_missing + (forecast.first.first.n_ended if forecast.first else 0)
-    )
+    ended_before = forecast.first.first.n_ended if forecast.first else 0
+    n_done = len(forecast.plan.trials) - forecast.n_missing - forecast.n_spared + ended_before
     cells = (str(n_done), str(n_first + forecast.n_missing), *_billed(forecast.left, priced=priced))
     table.add_row("in all, at most" if _at_most(forecast) else "in all", *cells, style="bold")
     return table
@@ -125,6 +125,9 @@ def _basis(forecast: Forecast) -> Table:
     grid.add_row("seeds", f"{len(plan.seeds)}: {', '.join(map(str, plan.seeds))}")
     if sweep.looks:
         grid.add_row("looks", _reached(sweep.looks, len(plan.seeds), adaptive=sweep.repeats == "adaptive"))
+    if sweep.repeats == "adaptive" and len(plan.arms) > 1:
+        so_far = f"; {count(forecast.n_spared, 'trial')} spared so far" if forecast.n_spared else ""
+        grid.add_row("repeats", foretold(plan, forecast.variation) + so_far)
     grid.add_row("metric", f"{metric_title(sweep.primary_metric)}, margin {_size(forecast, sweep.margin)}")
     grid.add_row("time", _time(forecast))
     if forecast.budget.limits.any or forecast.budget.spent().hours:

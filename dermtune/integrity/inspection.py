@@ -1,6 +1,6 @@
 """A sweep's folder from `sweep.json` to the last leftover."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,6 +12,8 @@ from dermtune.integrity.finding import SEVERITIES, Finding, Inspection
 from dermtune.integrity.first import PICKED, FirstStage, after_picking, first_stage
 from dermtune.integrity.pairing import mixed, unequal_seeds, unpaired
 from dermtune.ledger import SweepFolder, TrialFolder, upkeep
+from dermtune.plan import Plan
+from dermtune.spared import course_in, spared
 
 FORMAT = 1
 RUNS = "the same command runs them"
@@ -45,7 +47,7 @@ def inspect(path: Path, progress: Progress) -> Inspection:
         done = [one for one in stage if one.manifest is not None]
         findings += [*(finding for one in stage for finding in one.findings), *unpaired(done)]
     findings += [*unequal_seeds(listed), *mixed([one for one in examined if one.manifest is not None])]
-    findings += [*_not_begun(before, again), *_not_begun(judged, RUNS)]
+    findings += [*_not_begun(before, again), *_not_begun(judged, RUNS, _spared(folder))]
     findings += [*_running(folder), *_unlisted(folder, [*earlier, *listed]), *_left_over(folder)]
     return Inspection(
         n_trials=len(examined),
@@ -98,8 +100,19 @@ def _entry(trial_id: str, arm: str, seed: int) -> Listed:
     return Listed(trial_id=trial_id, arm=str(arm), seed=int(seed))
 
 
-def _not_begun(examined: Sequence[Examined], do: str) -> Iterator[Finding]:
-    titles = [one.listed.title for one in examined if one.state == "not begun"]
+def _spared(folder: SweepFolder) -> Collection[str]:
+    """Ids of the trials that no look of adaptive repeats asks for any more."""
+    with suppress(OSError, ValueError, KeyError, TypeError):  # what is wrong with them is a finding of its own
+        asked = read_json(folder.path / "sweep.json")
+        if asked.get("repeats") == "adaptive":
+            plan = Plan.from_dict(asked)
+            return spared(plan, folder.done(plan.trials), course_in(folder, plan))
+    return ()
+
+
+def _not_begun(examined: Sequence[Examined], do: str, spared: Collection[str] = ()) -> Iterator[Finding]:
+    not_begun = [one.listed for one in examined if one.state == "not begun"]
+    titles = [listed.title for listed in not_begun if listed.trial_id not in spared]
     if titles:
         what = f"{count(len(titles), 'trial')} not begun: {', '.join(titles)}"
         yield Finding(severity="unfinished", file="trials", what=what, do=do)
