@@ -12,7 +12,7 @@ from dermtune.board import Board
 from dermtune.config import Config
 from dermtune.durable import write_text
 from dermtune.ending import Ending, print_ending
-from dermtune.execution import check_models, execute
+from dermtune.execution import check_models, execute, execute_together
 from dermtune.firstplan import First, candidates, kinds_of_model
 from dermtune.firststage import closing
 from dermtune.firstwords import print_design, print_stopped
@@ -179,6 +179,7 @@ def _train(task: Task, done: Manifests, signals: Signals, exporter: Exporter, co
                 monitors=(view, exporter),
                 signals=signals,
                 execute=partial(execute, keep_model=task.asked.log_model),
+                together=partial(execute_together, keep_model=task.asked.log_model),
             )
 
     if task.plan.sweep.repeats == "adaptive":

@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from dermtune.board import Board
 from dermtune.ending import Ending, print_ending
+from dermtune.execution import execute_together
 from dermtune.firstfile import write_first
 from dermtune.firstplan import First, question_of
 from dermtune.firstwords import print_anew, print_failures, print_none, print_selection
@@ -170,7 +171,7 @@ def _run(task: Task, first: First, signals: Signals, board: Board, monitors: "Se
     }
     if first.plan.stage == "search" and task.staging is not None:
         return tuner.search(task.staging.points(), task.folder, task.place, **how)
-    return tuner.run(board.missing, task.folder, task.place, **how)
+    return tuner.run(board.missing, task.folder, task.place, together=execute_together, **how)
 
 
 def _board(task: Task, first: First, done: Manifests) -> Board:

@@ -3,6 +3,7 @@
 import json
 import math
 import statistics
+from types import SimpleNamespace
 
 import numpy as np
 import optuna
@@ -341,14 +342,14 @@ class Told:
         self.pruning = Pruning(search.points, search.folder, earlier.get("earlier", ()))
 
     def add(self, trial):
-        tune_trial = type(
-            "TuneTrial", (), {"trial_id": trial.arm, "config": {"trial_id": trial.trial_id, "arm": trial.arm}}
-        )
+        config = {"trial_ids": [trial.trial_id], "arm": trial.arm, "epochs": 9}
+        tune_trial = SimpleNamespace(trial_id=trial.arm, config=config)
         self.pruning.on_trial_add(None, tune_trial)
         return tune_trial
 
     def tell(self, tune_trial, epoch, score):
-        row = {"row/epoch": float(epoch), "row/val_balanced_accuracy": score, "epochs": 9}
+        place = f"rows/{tune_trial.config['trial_ids'][0]}"
+        row = {f"{place}/epoch": float(epoch), f"{place}/val_balanced_accuracy": score}
         return self.pruning.on_trial_result(None, tune_trial, row)
 
 

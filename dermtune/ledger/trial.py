@@ -4,8 +4,10 @@ import contextlib
 import csv
 import io
 import shutil
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -130,10 +132,14 @@ class TrialFolder:
         return len(self.history_rows()) if self._has_checkpoint() else 0
 
     @contextlib.contextmanager
-    def metered(self, *, gpus: float, usd_per_hour: float | None) -> Iterator[Meter]:
-        """The running meter of one more attempt; whatever ends the block, `attempts.json` says how and when."""
+    def metered(self, *, gpus: float, usd_per_hour: float | None, share: float = 1.0) -> Iterator[Meter]:
+        """The running meter of one more attempt; whatever ends the block, `attempts.json` says how and when.
+
+        `share` is the trial's part of the time, where it is trained together with others.
+        """
         earlier = closed(self.attempts(), kept=self._has_checkpoint())
-        meter = Meter(self.attempts_file, earlier, gpus=gpus, usd_per_hour=usd_per_hour)
+        clock = partial(_share_of_time, share)
+        meter = Meter(self.attempts_file, earlier, gpus=gpus, usd_per_hour=usd_per_hour, clock=clock)
         ended: Ended = "interrupted"
         try:
             yield meter
@@ -240,6 +246,10 @@ class TrialFolder:
     def clear_failure(self) -> None:
         """Forget the last failure: the trial is tried again."""
         (self.path / "failure.json").unlink(missing_ok=True)
+
+
+def _share_of_time(share: float) -> float:
+    return share * time.monotonic()
 
 
 def _sealed(path: Path) -> str:

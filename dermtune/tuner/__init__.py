@@ -3,6 +3,6 @@
 from dermtune.tuner.cluster import TunerError
 from dermtune.tuner.planned import run
 from dermtune.tuner.searched import search
-from dermtune.tuner.worker import Execute
+from dermtune.tuner.worker import Execute, Together
 
-__all__ = ["Execute", "TunerError", "run", "search"]
+__all__ = ["Execute", "Together", "TunerError", "run", "search"]

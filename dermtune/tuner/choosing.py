@@ -14,6 +14,9 @@ class Chooser(Searcher):
         self.refused = False
         """Trials were left because the budget has no room for them."""
 
+    def ready(self, slots: int) -> None:
+        """Ray is there, and can run so many trials at a time."""
+
     @override
     def set_search_properties(self, metric: str | None, mode: str | None, config: Any, **spec: Any) -> bool:
         return True

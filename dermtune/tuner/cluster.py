@@ -193,15 +193,16 @@ def gpus_that_fit(cpus: float, gpus: float | None) -> float:
 
 
 def slots(cpus: float, gpus: float | None) -> int:
-    """How many such trials the cluster's nodes can train at a time, as it is now; None as in `gpus_that_fit`."""
+    """How many such trials the cluster runs at once now, at least one; None as in `gpus_that_fit`."""
     nodes = _nodes()
-    asked = {"CPU": cpus, "GPU": _one_where_any(nodes) if gpus is None else gpus}
-    return sum(_fitting(node, {what: of_one for what, of_one in asked.items() if of_one}) for node in nodes)
+    of_one = _one_where_any(nodes) if gpus is None else gpus
+    return max(1, sum(_slots(node, cpus, of_one) for node in nodes))
 
 
-def _fitting(node: Mapping[str, float], asked: Mapping[str, float]) -> int:
-    """Trials that fit on one node."""
-    return int(min((node.get(what, 0) / of_one for what, of_one in asked.items()), default=1) + 1e-9)
+def _slots(node: Mapping[str, float], cpus: float, gpus: float) -> int:
+    """Those of one node."""
+    asked = {"CPU": cpus, "GPU": gpus}
+    return int(min(node.get(kind, 0) / amount for kind, amount in asked.items() if amount) + 1e-9)
 
 
 def _one_where_any(nodes: Sequence[Mapping[str, float]]) -> float:

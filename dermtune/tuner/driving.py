@@ -15,10 +15,10 @@ from dermtune.ledger import SweepFolder
 from dermtune.monitors import Monitor, Monitors
 from dermtune.signals import Signals, Stopped
 from dermtune.tuner.choosing import Chooser
-from dermtune.tuner.cluster import connected, gpus_that_fit, tune_storage
+from dermtune.tuner.cluster import connected, gpus_that_fit, slots, tune_storage
 from dermtune.tuner.events import CRASHES, Events, Tally
 from dermtune.tuner.stopping import Stop
-from dermtune.tuner.worker import Execute, Job, JudgedOn, TrialOf, run_trial
+from dermtune.tuner.worker import Execute, Job, JudgedOn, Together, TrialsOf, run_bundle
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,9 +26,11 @@ class Work:
     """The trials of a stage."""
 
     chooser: Chooser
-    trial_of: TrialOf
+    trials_of: TrialsOf
     n_most: int
     """Trials that are started at most."""
+    together: Together | None = None
+    """What trains bundles of several; None runs them one by one."""
     judged_on: JudgedOn = "test"
     scheduler: TrialScheduler | None = None
     """Stops trials early."""
@@ -55,18 +57,20 @@ def drive(
     tally, stop = Tally(budget), Stop(signals)
     with contextlib.suppress(Stopped), signals.held(), tune_storage(folder, address) as storage, connected(address):
         job = Job(
-            trial_of=work.trial_of,
+            trials_of=work.trials_of,
             folder=folder,
             place=place,
             cpus=cpus,
             gpus=gpus_that_fit(cpus, gpus),
             usd_per_hour=usd_per_hour,
             execute=execute,
+            together=work.together,
             judged_on=work.judged_on,
         )
+        work.chooser.ready(slots(cpus, job.gpus))
         stop.stop_all()  # it may have been asked while Ray started
         heard = Monitors((tally, *monitors))
-        _tuner(work, job, Events(work.trial_of, folder, heard, stop, signals, work.pruned), stop, storage).fit()
+        _tuner(work, job, Events(work.trials_of, folder, heard, stop, signals, work.pruned), stop, storage).fit()
     return Ending(
         finished=len(tally.finished_ids),
         failed=len(tally.failed_ids),
@@ -78,7 +82,7 @@ def drive(
 
 
 def _tuner(work: Work, job: Job, events: Events, stop: Stop, storage: Path) -> tune.Tuner:
-    trainable = tune.with_parameters(run_trial, job=job)
+    trainable = tune.with_parameters(run_bundle, job=job)
     return tune.Tuner(
         tune.with_resources(trainable, {"cpu": job.cpus, "gpu": job.gpus}),
         tune_config=tune.TuneConfig(

@@ -14,7 +14,7 @@ from dermtune.plan import Trial
 from dermtune.signals import Signals
 from dermtune.tuner.admission import Admission
 from dermtune.tuner.driving import Work, drive
-from dermtune.tuner.worker import Execute
+from dermtune.tuner.worker import Execute, Together
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +23,8 @@ class _Planned:
 
     by_id: Mapping[str, Trial]
 
-    def __call__(self, config: Mapping[str, Any]) -> Trial:
-        return self.by_id[config["trial_id"]]
+    def __call__(self, config: Mapping[str, Any]) -> Sequence[Trial]:
+        return [self.by_id[trial_id] for trial_id in config["trial_ids"]]
 
 
 def run(
@@ -40,6 +40,7 @@ def run(
     monitors: Sequence[Monitor] = (),
     signals: Signals | None = None,
     execute: Execute = train_from_folder_to_folder,
+    together: Together | None = None,
 ) -> Ending:
     """Run the trials in their order and tell the monitors what happens.
 
@@ -58,13 +59,15 @@ def run(
         monitors: told in this process; an exception in one is said and ends nothing.
         signals: the caller's, who may have heard one; None hears them for the length of this run.
         execute: what runs in the worker.
+        together: what runs there for several heads on the same frozen backbone; None runs them one by one.
 
     Raises TunerError where there is no such cluster, or no node of it is large enough for a trial.
     """
     budget = budget or Budget(Books(folder, trials, usd_per_hour))
     planned = _Planned({trial.trial_id: trial for trial in trials})
+    admission = Admission(trials, budget, together=together is not None)
     return drive(
-        Work(chooser=Admission(trials, budget), trial_of=planned, n_most=len(trials)),
+        Work(chooser=admission, trials_of=planned, n_most=len(trials), together=together),
         folder,
         place,
         cpus=cpus,

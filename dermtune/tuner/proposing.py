@@ -43,7 +43,8 @@ class Proposals(Chooser):
             self.refused = True
             return Searcher.FINISHED
         self._under_way[trial_id] = self._waiting.popleft()
-        return {"trial_id": trial.trial_id, "arm": trial.arm, "levers": dict(trial.levers), "seed": trial.seed}
+        about = {"arm": trial.arm, "levers": dict(trial.levers), "epochs": trial.config.training.epochs}
+        return {"trial_ids": [trial.trial_id], **about}
 
     @override
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:

@@ -28,10 +28,10 @@ class _Proposed:
 
     points: Points
 
-    def __call__(self, config: Mapping[str, Any]) -> Trial:
+    def __call__(self, config: Mapping[str, Any]) -> Sequence[Trial]:
         levers = config["levers"]
         whole = self.points.config.with_levers(levers)
-        return replace(self.points.baseline, arm=config["arm"], levers=levers, config=whole)
+        return [replace(self.points.baseline, arm=config["arm"], levers=levers, config=whole)]
 
 
 def search(
@@ -78,7 +78,7 @@ def search(
     pruning = Pruning(points, folder, [trial for trial in known if trial.trial_id not in to_run])
     work = Work(
         chooser=Proposals(journal, budget, partial(slots, cpus, gpus)),
-        trial_of=_Proposed(points),
+        trials_of=_Proposed(points),
         n_most=points.search.n_points,
         judged_on="val",
         scheduler=pruning,

@@ -24,7 +24,7 @@ def n_second(tiny):
 def calm_search(tmp_path_factory, shared):
     """The same command where nothing happened."""
     tiny = TinySweep.written(tmp_path_factory.mktemp("calm-search"), shared, question=SEARCH, recipe=LEARNING)
-    ended = tiny.run(*ONE_AT_A_TIME)
+    ended = tiny.run(*ONE_AT_A_TIME, seconds=900)
     assert ended.returncode == 0, ended.stdout
     return tiny
 
@@ -51,7 +51,7 @@ def test_after_a_kill_the_same_command_makes_the_same_picks_and_predictions(tmp_
     tiny = TinySweep.written(tmp_path / "killed", shared, question=SEARCH, recipe=LEARNING)
     for moment in moments:
         killed(tiny, moment)
-    ended = tiny.run(*ONE_AT_A_TIME)
+    ended = tiny.run(*ONE_AT_A_TIME, seconds=900)
     assert ended.returncode == 0, ended.stdout
     assert "Traceback" not in ended.stdout
     calm = Selection.read(calm_search.folder / "selection.json")
