@@ -56,6 +56,7 @@ class Arguments:
     cpus_per_trial: float | None
     tracking_uri: str
     log_model: bool
+    stop_after_selection: bool
     dry_run: bool
     max_hours: float | None
     max_usd: float | None
@@ -98,6 +99,10 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--log-model", action="store_true",
         help="log the best arm's trained model in MLflow, of its seeds the best on val; weights are kept till then",
+    )  # fmt: skip
+    add(
+        "--stop-after-selection", action="store_true",
+        help="end when a sweep's first stage has picked its arms; the same command without it goes on",
     )  # fmt: skip
     add(
         "--dry-run",

@@ -204,6 +204,9 @@ def _note(board: Board) -> Text:
     if isinstance(board, SearchBoard):
         return searchview.note()
     plan = board.plan
+    if plan.stage:
+        said = "on val, to pick arms by: the best are confirmed with fresh seeds and judged on test"
+        return Text(said, style="dim", no_wrap=True, overflow="ellipsis")
     looks = [look for look in plan.sweep.looks if look <= len(plan.seeds)]
     if plan.sweep.repeats == "adaptive":
         return Text("interim: a mean is no verdict, looks decide", style="dim", no_wrap=True, overflow="ellipsis")
