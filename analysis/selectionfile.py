@@ -52,10 +52,16 @@ def _first_stage(plain: Mapping[str, Any]) -> FirstStage:
         tried=tried,
         picks=tuple(Picked(arm=str(pick["arm"]), number=int(pick["number"])) for pick in plain["picks"]),
         importances={str(lever): _number(share) for lever, share in plain["importances"].items()},
+        by_factors=_by_factors((plain.get("asked") or {}).get("space") or {}),
     )
     _require(first.objectives[:1] == (first.metric,), f"the first objective must be {first.metric}")
     _check_picks(first)
     return first
+
+
+def _by_factors(space: Mapping[str, Any]) -> tuple[str, ...]:
+    """Levers whose range, as Optuna writes it, is searched by the logarithm."""
+    return tuple(str(lever) for lever, values in space.items() if values.get("attributes", {}).get("log"))
 
 
 def _tried(plain: Mapping[str, Any]) -> Tried:

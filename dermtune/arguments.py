@@ -56,6 +56,7 @@ class Arguments:
     cpus_per_trial: float | None
     tracking_uri: str
     log_model: bool
+    stop_after_selection: bool
     dry_run: bool
     max_hours: float | None
     max_usd: float | None
@@ -99,7 +100,15 @@ def _parser() -> argparse.ArgumentParser:
         "--log-model", action="store_true",
         help="log the best arm's trained model in MLflow, of its seeds the best on val; weights are kept till then",
     )  # fmt: skip
-    add("--dry-run", action="store_true", help="show design, cost and smallest detectable delta; start nothing")
+    add(
+        "--stop-after-selection", action="store_true",
+        help="end when a sweep's first stage has picked its arms; the same command without it goes on",
+    )  # fmt: skip
+    add(
+        "--dry-run",
+        action="store_true",
+        help="show design, timed cost and smallest detectable delta; start nothing",
+    )
     add(
         "--max-hours", type=_positive, metavar="H",
         help="start no trial that would exceed so many hours in all; every attempt counts, whatever came of it",

@@ -12,7 +12,7 @@ from dermtune.budget import Budget
 from dermtune.monitors import Monitor
 from dermtune.plan import Plan, Trial
 
-State = Literal["waiting", "running", "done", "failed", "spared"]
+State = Literal["waiting", "running", "done", "failed", "pruned", "spared"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +58,11 @@ class News:
 class Board(Monitor):
     """Counts a sweep's trials and epochs, and foresees its end from what an epoch has taken so far."""
 
+    noun = "trial"
+    """What is counted."""
+    scored_on = ""
+    """Behind a score, where it is not on test."""
+
     def __init__(
         self,
         plan: Plan,
@@ -77,6 +82,8 @@ class Board(Monitor):
         self.budget = budget
         self.reasons: dict[str, str] = {}
         """Why a trial failed, by trial_id."""
+        self.epochs_pruned: dict[str, int] = {}
+        """Epochs of each trial that was stopped early, by trial_id."""
         self.news: list[News] = []
         """Oldest first."""
         self._spared: frozenset[str] = frozenset()
@@ -120,6 +127,12 @@ class Board(Monitor):
         self.scores[trial.trial_id] = scores.get(self.plan.sweep.primary_metric)
 
     @override
+    def pruned(self, trial: Trial, row: Mapping[str, float]) -> None:
+        self._heard(trial)
+        self._running.pop(trial.trial_id, None)
+        self.epochs_pruned[trial.trial_id] = round(row["epoch"])
+
+    @override
     def failed(self, trial: Trial, reason: str) -> None:
         self._running.pop(trial.trial_id, None)
         self.reasons[trial.trial_id] = reason
@@ -141,8 +154,8 @@ class Board(Monitor):
 
     @property
     def n_ended(self) -> int:
-        """Trials that are done or have failed."""
-        return len(self.scores) + len(self.reasons)
+        """Trials that are done or have failed, or were stopped early."""
+        return len(self.scores) + len(self.reasons) + len(self.epochs_pruned)
 
     @property
     def missing(self) -> tuple[Trial, ...]:
@@ -199,9 +212,12 @@ class Board(Monitor):
         free_in += [0.0] * (self._most_running - len(free_in))
         heapq.heapify(free_in)
         for trial in self.waiting[: self.n_affordable] if free_in else ():
-            epochs = _epochs(trial) - self._epochs_kept.get(trial.trial_id, 0)
-            heapq.heapreplace(free_in, free_in[0] + epochs * an_epoch)
+            heapq.heapreplace(free_in, free_in[0] + self._epochs_left(trial) * an_epoch)
         return max(free_in, default=0.0)
+
+    def name_of(self, trial: Trial) -> str:
+        """The trial in a line of a log."""
+        return trial.title
 
     def arms(self) -> tuple[ArmSoFar, ...]:
         """Every arm's interim figures, in the plan's order."""
@@ -210,6 +226,10 @@ class Board(Monitor):
     @property
     def _epochs_a_trial(self) -> float:
         return sum(map(_epochs, self.plan.trials)) / len(self.plan.trials)
+
+    def _epochs_left(self, trial: Trial) -> float:
+        """What one that waits has to train."""
+        return _epochs(trial) - self._epochs_kept.get(trial.trial_id, 0)
 
     def _heard(self, trial: Trial) -> float:
         """Now; since the trial was last heard of it has trained."""
@@ -229,6 +249,8 @@ class Board(Monitor):
             return "done"
         if trial_id in self.reasons:
             return "failed"
+        if trial_id in self.epochs_pruned:
+            return "pruned"
         if trial_id in self._spared:
             return "spared"
         return "running" if trial_id in self._running else "waiting"

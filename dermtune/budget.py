@@ -138,13 +138,17 @@ class Budget:
 
     def admit(self, trial: Trial) -> bool:
         """Whether one more trial fits in; if so it is under way until it is settled."""
-        left, share = self.hours_left(), self._share_left(trial)
-        typical = self.trial_hours.mean or 0.0
-        fits = left > 0 and left - self._reserved(typical) >= share * typical - ROUNDING
+        share = self._share_left(trial)
+        fits = self.has_room(share)
         if fits:
-            before = self.books.cost(trial.trial_id).hours
+            before = self.books.read(trial.trial_id).hours
             self._under_way[trial.trial_id] = _UnderWay(share=share, hours_before=before)
         return fits
+
+    def has_room(self, share: float = 1.0) -> bool:
+        """Whether so much of a trial fits in beside those under way."""
+        left, typical = self.hours_left(), self.trial_hours.mean or 0.0
+        return left > 0 and left - self._reserved(typical) >= share * typical - ROUNDING
 
     def settle(self, trial_id: str, *, done: bool) -> None:
         """A trial that was under way has ended; what one takes is learnt from those that are done."""

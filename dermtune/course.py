@@ -7,10 +7,15 @@ from functools import partial
 
 from rich.console import Console
 
+from dermtune import firststage
 from dermtune.board import Board
+from dermtune.config import Config
 from dermtune.durable import write_text
 from dermtune.ending import Ending, print_ending
-from dermtune.execution import check_models, execute
+from dermtune.execution import check_models, execute, execute_together
+from dermtune.firstplan import First, candidates, kinds_of_model
+from dermtune.firststage import closing
+from dermtune.firstwords import print_design, print_stopped
 from dermtune.forecast import print_forecast
 from dermtune.ledger import upkeep
 from dermtune.plan import Trial
@@ -28,36 +33,76 @@ from dermtune.tracking import Exporter
 
 
 def run(task: Task, signals: Signals, console: Console) -> Ending:
-    """Run what is missing, report, and say how it ended; what stops it early leaves a state to go on from."""
-    if len(task.folder.done(task.plan.trials)) < len(task.plan.trials):
-        check_models({trial.arm: trial.config for trial in task.plan.trials}, task.classes)
+    """Run what is missing, report, and say how it ended; what stops it early leaves a state to go on from.
+
+    Of a sweep with a first stage, that comes first; where it picks nothing or is to be the end, there is no second.
+    """
+    _check_models(task)
     with task.folder.lock():
         upkeep.tidy(task.folder)
-        set_aside_damaged(task.folder, task.plan, console)
-        done = task.folder.done(task.plan.trials)
-        print_doubts(task.folder, done, task.plan, console)
-        unused = task.folder.write_plan(task.plan, task.question)
-        if unused:
-            console.print(f"{unused} done trials of another question or other data stay there, unused.")
+        set_aside_damaged(task.folder, task.plan, console, first=task.first)
         _list_left_out(task, console)
-        print_forecast(task.forecast(done), console)
-        exporter = Exporter(task.asked.tracking_uri, task.plan, task.folder, task.question)
-        exporter.start()
-        interrupted = True
-        try:
-            ending = _train(task, done, signals, exporter, console)
-            interrupted = ending.signal is not None or ending.halted is not None
-            if not interrupted:
-                judged = report(task.folder, task.asked.tracking_uri, console)
-                exporter.attach((task.folder.report,))
-                if task.asked.log_model:
-                    log_model(judged, task.plan, task.folder, exporter, console)
-        finally:
-            if signals.hurried:
-                exporter.abandon()
-            else:
-                exporter.close(interrupted=interrupted)
+        if task.first is None:
+            return _judge(task, signals, console)
+        _show_first(task, console)
+        if not task.first.selection:
+            print_forecast(task.forecast(task.folder.done(task.plan.trials)), console)
+        found = firststage.run(task, signals, console)
+        if found.picked and task.asked.stop_after_selection:
+            print_stopped(task.folder, console)
+        elif found.picked:
+            _check_models(found.task)
+            return _judge(found.task, signals, console)
+    return found.ending
+
+
+def _judge(task: Task, signals: Signals, console: Console) -> Ending:
+    """Run what is missing of the trials that are judged, judge them, and say how it ended."""
+    done = task.folder.done(task.plan.trials)
+    print_doubts(task.folder, done, task.plan, console)
+    unused = task.folder.write_plan(task.plan, task.question)
+    if unused:
+        console.print(f"{unused} done trials of another question or other data stay there, unused.")
+    print_forecast(task.forecast(done), console)
+    exporter = Exporter(task.asked.tracking_uri, task.plan, task.folder, task.question)
+    exporter.start()
+    with closing(exporter, signals) as course:
+        ending = _train(task, done, signals, exporter, console)
+        course.interrupted = ending.signal is not None or ending.halted is not None
+        if not course.interrupted:
+            judged = report(task.folder, task.asked.tracking_uri, console)
+            exporter.attach((task.folder.report,))
+            if task.asked.log_model:
+                log_model(judged, task.plan, task.folder, exporter, console)
+    if course.complete and not course.interrupted:
+        firststage.complete(task)  # a server that was away when the first stage ended may be back
     return ending
+
+
+def _check_models(task: Task) -> None:
+    """Raises ModelError or ConfigError where the model of a trial that is not done cannot be trained."""
+    first = task.first
+    models: dict[str, Config] = {trial.arm: trial.config for trial in task.plan.trials}
+    if first is not None and first.selection is None:
+        models |= {**_candidates(task, first), **{f"{t.arm}, {first.name}": t.config for t in first.plan.trials}}
+    elif len(task.folder.done(task.plan.trials)) == len(task.plan.trials):
+        return
+    check_models(models, task.classes)
+
+
+def _candidates(task: Task, first: First) -> dict[str, Config]:
+    """What may be judged, by name: a screening's arms, a search's ends of the space, one of each kind of model."""
+    if first.plan.stage == "search" and task.staging is not None:
+        return kinds_of_model(task.staging.points().corners)
+    return candidates(first)
+
+
+def _show_first(task: Task, console: Console) -> None:
+    """What the first stage is, and who trained what is done of it; nothing once it has ended."""
+    first = task.first
+    if first is not None and first.selection is None:
+        print_doubts(task.folder, task.folder.done(first.plan.trials), first.plan, console)
+        print_design(first, console)
 
 
 def preview(task: Task, console: Console) -> None:
@@ -66,9 +111,10 @@ def preview(task: Task, console: Console) -> None:
     What a trial takes is timed where neither a trial of its kind is done nor an earlier timing is kept. Raises what
     `run` would of models that cannot be trained.
     """
-    print_damaged(task.folder, task.plan, console)
+    print_damaged(task.folder, task.plan, console, first=task.first)
     if task.quarantine.images:
         console.print(task.quarantine.said(), soft_wrap=True, markup=False, highlight=False)
+    _show_first(task, console)
     done = task.folder.done(task.plan.trials)
     print_doubts(task.folder, done, task.plan, console)
     _time_trials(task, done, console)
@@ -78,6 +124,8 @@ def preview(task: Task, console: Console) -> None:
 def _time_trials(task: Task, done: Manifests, console: Console) -> None:
     """Have every kind of trial that is to run timed and its model built, or built alone where none trains here."""
     unknown, asked = task.untimed(done), task.timing_asked()
+    if task.first is not None and task.first.selection is None:
+        _check_models(task)
     if not unknown:
         return
     if asked is None:
@@ -131,6 +179,7 @@ def _train(task: Task, done: Manifests, signals: Signals, exporter: Exporter, co
                 monitors=(view, exporter),
                 signals=signals,
                 execute=partial(execute, keep_model=task.asked.log_model),
+                together=partial(execute_together, keep_model=task.asked.log_model),
             )
 
     if task.plan.sweep.repeats == "adaptive":

@@ -17,6 +17,8 @@ class Ending:
 
     finished: int = 0
     failed: int = 0
+    pruned: int = 0
+    """A search has stopped them early, as it should."""
     out_of_budget: bool = False
     """Trials were left because the budget has no room for them."""
     halted: str | None = None
@@ -37,7 +39,8 @@ def print_ending(ending: Ending, board: Board, console: Console) -> None:
     for trial in board.plan.trials:
         if trial.trial_id in board.reasons:
             _say(console, ("✗ ", "bold red"), (trial.title, "bold"), f" failed: {board.reasons[trial.trial_id]}")
-    done = f"{len(board.scores)} of {count(board.n_trials, 'trial')} done"
+    done = f"{len(board.scores)} of {count(board.n_trials, board.noun)} done"
+    done += f", {len(board.epochs_pruned)} pruned" if board.epochs_pruned else ""
     if ending.signal is not None:
         name = signal.Signals(ending.signal).name
         _say(console, (f"Stopped by {name}", "bold yellow"), f": {done}; the same command goes on from here.")
@@ -48,7 +51,7 @@ def print_ending(ending: Ending, board: Board, console: Console) -> None:
         _say(console, ("The budget is spent", "bold yellow"), f": {done}; {more}.")
     elif ending.failed:
         _say(console, (f"{ending.failed} failed", "bold red"), f": {done}; the same command tries them again.")
-    elif not ending.finished:
+    elif not ending.finished and not ending.pruned:
         _say(console, ("Nothing to run", "bold green"), f": {done}.")
 
 

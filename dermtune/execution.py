@@ -1,8 +1,10 @@
 """One trial from folder to folder: open the data, train, write predictions, history and, last, the manifest."""
 
+import contextlib
 import functools
 import hashlib
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +15,8 @@ from dermtune.config import Config, DataConfig
 from dermtune.data.dataset import Dataset, open_dataset
 from dermtune.data.manifest import DataError
 from dermtune.data.place import Place
-from dermtune.ledger import TrialFolder, bill
+from dermtune.frozen.bundles import Unfit, hindrance
+from dermtune.ledger import Diverged, Meter, TrialFolder, bill
 from dermtune.origin import origin
 from dermtune.plan import Trial
 
@@ -41,6 +44,120 @@ def execute(
     in a clause that follows the trial's name. `keep_model` leaves the trained model there as well, as no part of
     what makes a trial done. What goes wrong (Diverged, ModelError, DataError) is raised: the caller records it.
     """
+    if hindrance(trial.config) is None:
+        ended: list[Mapping[str, float] | Diverged] = []
+        with contextlib.suppress(Unfit):
+            execute_together(
+                (trial,),
+                place,
+                {trial.trial_id: folder},
+                threads=threads,
+                gpus=gpus,
+                usd_per_hour=usd_per_hour,
+                on_epoch=lambda rows: on_epoch(rows[trial.trial_id]),
+                on_notice=lambda _, what: on_notice(what),
+                on_end=lambda _, result: ended.append(result),
+                keep_model=keep_model,
+            )
+            return _or_raised(ended[0])
+    return _execute_on_images(
+        trial,
+        place,
+        folder,
+        threads=threads,
+        gpus=gpus,
+        usd_per_hour=usd_per_hour,
+        on_epoch=on_epoch,
+        on_notice=on_notice,
+        keep_model=keep_model,
+    )
+
+
+def execute_together(
+    trials: Sequence[Trial],
+    place: Place,
+    folders: Mapping[str, TrialFolder],
+    *,
+    threads: int,
+    gpus: float,
+    usd_per_hour: float | None = None,
+    on_epoch: Callable[[Mapping[str, EpochRow]], None],
+    on_notice: Callable[[Trial, str], None],
+    on_end: Callable[[Trial, Mapping[str, float] | Diverged], None],
+    keep_model: bool = False,
+) -> None:
+    """Train the heads of a bundle (`dermtune.frozen.bundles`) in one program.
+
+    Each folder, by trial_id, then holds all that its trial leaves behind, and a like share of the time. `on_epoch`
+    is told the last rows by trial_id, `on_end` each trial's test scores or how it diverged. What ends them all is
+    raised, Unfit where they must be trained on images. A bundle that was cut off starts again from nothing.
+    """
+    with contextlib.ExitStack() as all_of_them:
+        attempts = {}
+        for trial_id, folder in folders.items():
+            # A checkpoint is of a version that trained heads on images: this attempt keeps nothing of it.
+            shutil.rmtree(folder.checkpoint, ignore_errors=True)
+            metered = folder.metered(gpus=gpus, usd_per_hour=usd_per_hour, share=1 / len(trials))
+            attempts[trial_id] = all_of_them.enter_context(_Attempt(metered))
+            folder.clear_failure()
+        from dermtune.frozen.training import train_bundle  # takes seconds to import, see `_execute_on_images`
+
+        data = _checked_dataset(trials[0], place)
+        outcomes = train_bundle(
+            trials,
+            data,
+            place,
+            threads=threads,
+            on_epoch=lambda histories: on_epoch({i: history[-1] for i, history in histories.items()}),
+            on_progress=lambda what: on_notice(trials[0], what),
+            keep_at={i: folder.model for i, folder in folders.items()} if keep_model else None,
+        )
+        for trial in trials:
+            attempt, result = attempts[trial.trial_id], outcomes[trial.trial_id]
+            if isinstance(result, Diverged):
+                attempt.end(result)
+                on_end(trial, result)
+            else:
+                folder = folders[trial.trial_id]
+                scores = _finish(trial, result, folder, data, attempt.meter, threads=threads, gpus=gpus)
+                attempt.end()
+                on_end(trial, scores)
+
+
+class _Attempt(contextlib.AbstractContextManager["_Attempt"]):
+    """The metered attempt at one trial of several: it ends by itself, or with what ends them all."""
+
+    def __init__(self, metered: contextlib.AbstractContextManager[Meter]) -> None:
+        self._open = contextlib.ExitStack()
+        self.meter = self._open.enter_context(metered)
+
+    def end(self, error: BaseException | None = None) -> None:
+        """Write how it ended; nothing where it has already."""
+        self._open.__exit__(type(error) if error else None, error, error.__traceback__ if error else None)
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        self.end(error)
+
+
+def _or_raised(result: Mapping[str, float] | Diverged) -> Mapping[str, float]:
+    if isinstance(result, Diverged):
+        raise result
+    return result
+
+
+def _execute_on_images(
+    trial: Trial,
+    place: Place,
+    folder: TrialFolder,
+    *,
+    threads: int,
+    gpus: float,
+    usd_per_hour: float | None,
+    on_epoch: Callable[[EpochRow], None],
+    on_notice: Callable[[str], None],
+    keep_model: bool,
+) -> Mapping[str, float]:
+    """What `execute` gives, by way of the whole model and images."""
     with folder.metered(gpus=gpus, usd_per_hour=usd_per_hour) as meter:
         # torch and transformers take seconds to import: a driver that only plans must not pay for them.
         from dermtune.train import History, train
@@ -66,11 +183,20 @@ def execute(
             on_notice=note,
             keep_at=folder.model if keep_model else None,
         )
-        scores = _write(outcome, folder)
-        made_on = {**origin(), "device": outcome.device, "threads": threads, "gpus": gpus}
-        about = {**_identity(trial), "quarantine": data.quarantine.counts(), "scores": scores, **made_on}
-        finished = datetime.now(UTC).isoformat(timespec="seconds")
-        folder.finish({**about, **bill(meter.stop()), "finished": finished})
+        return _finish(trial, outcome, folder, data, meter, threads=threads, gpus=gpus)
+
+
+def _finish(
+    trial: Trial, outcome: "Outcome", folder: TrialFolder, data: Dataset, meter: Meter, *, threads: int, gpus: float
+) -> Mapping[str, float]:
+    """The trial's test scores, after history, predictions and, last, its manifest are in the folder."""
+    scores = _write(outcome, folder)
+    made_on = {**origin(), "device": outcome.device, "threads": threads, "gpus": gpus}
+    if outcome.frozen_features is not None:
+        made_on["frozen_features"] = outcome.frozen_features
+    about = {**_identity(trial), "quarantine": data.quarantine.counts(), "scores": scores, **made_on}
+    finished = datetime.now(UTC).isoformat(timespec="seconds")
+    folder.finish({**about, **bill(meter.stop()), "finished": finished})
     return scores["test"]
 
 

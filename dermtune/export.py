@@ -68,24 +68,38 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _export(folder: SweepFolder, uri: str, console: Console) -> int:
     recorded = read_recorded(folder)
-    plan, runs_now = recorded.plan, folder.has_driver()
+    plans, n_sent = [plan for plan in (recorded.first, recorded.plan) if plan is not None], 0
+    runs_now = folder.has_driver()
+    for plan in plans:
+        exporter = _sent(plan, folder, uri, recorded.question, console, runs_now=runs_now and plan is plans[-1])
+        if exporter is None:
+            return 1
+        n_sent += len(exporter.written)
+    closing = _closing(plans, folder, n_sent, uri, runs_now=runs_now)
+    console.print(closing, soft_wrap=True, markup=False, highlight=False)
+    return 0
+
+
+def _sent(
+    plan: Plan, folder: SweepFolder, uri: str, question: str, console: Console, *, runs_now: bool
+) -> Exporter | None:
+    """What has sent all of a stage; None where it could not, which a line says."""
     with steps(console) as progress:
-        what = f"{plan.folder_name}, trials"
+        what = f"{plan.folder_name}, {plan.stage or 'trials'}"
         exporter = Exporter(
-            uri, plan, folder, recorded.question, lambda n_trials: progress(what, n_trials, len(plan.trials))
+            uri, plan, folder, question, lambda n_trials: progress(what, n_trials, len(plan.trials))
         )
-        if folder.report.is_dir():
-            exporter.attach((folder.report,))
+        result = folder.selection if plan.stage else folder.report
+        if result.exists():
+            exporter.attach((result,))
         if runs_now:
             for trial in _begun(plan, folder):
                 exporter.started(trial)
         complete = exporter.finish("RUNNING" if runs_now else _status(plan, folder))
     if not complete:
         where = f"MLflow at {shown(uri)} must take all of {os.path.relpath(folder.path)}"
-        return refuse(PROG, f"{where}: {exporter.why}; the same command completes it", code=1)
-    closing = _closing(plan, folder, len(exporter.written), uri, runs_now=runs_now)
-    console.print(closing, soft_wrap=True, markup=False, highlight=False)
-    return 0
+        refuse(PROG, f"{where}: {exporter.why}; the same command completes it", code=1)
+    return exporter if complete else None
 
 
 def _begun(plan: Plan, folder: SweepFolder) -> Iterator[Trial]:
@@ -97,13 +111,19 @@ def _begun(plan: Plan, folder: SweepFolder) -> Iterator[Trial]:
 
 
 def _status(plan: Plan, folder: SweepFolder) -> Status:
-    """How the sweep's run ends: cut off, where a trial has neither a result nor a reason for having none."""
+    """How a stage's run ends: cut off, where a trial has neither a result nor a reason for having none.
+
+    A first stage has ended where it has picked.
+    """
+    if plan.stage:
+        return "FINISHED" if folder.selection.exists() else "KILLED"
     trials = [folder.trial(trial.trial_id) for trial in plan.trials]
     return "FINISHED" if all(t.is_done() or t.failure() is not None for t in trials) else "KILLED"
 
 
-def _closing(plan: Plan, folder: SweepFolder, n_sent: int, uri: str, *, runs_now: bool) -> str:
-    done = f"{len(folder.done(plan.trials))} of {count(len(plan.trials), 'trial')} done"
+def _closing(plans: Sequence[Plan], folder: SweepFolder, n_sent: int, uri: str, *, runs_now: bool) -> str:
+    plan, trials = plans[-1], [trial for plan in plans for trial in plan.trials]
+    done = f"{len(folder.done(trials))} of {count(len(trials), 'trial')} done"
     sent = f"{count(n_sent, 'run')} sent" if n_sent else "nothing was missing"
     later = "; the sweep runs now, the same command sends what comes later" if runs_now else ""
     report = "" if folder.report.is_dir() else "; there is no report yet"

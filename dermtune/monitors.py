@@ -22,7 +22,10 @@ class Monitor(Protocol):
         """Something went wrong that it got over: its worker died, a checkpoint was damaged."""
 
     def finished(self, trial: Trial, scores: Mapping[str, float]) -> None:
-        """Its folder is sealed; `scores` are those on test."""
+        """Its folder is sealed; `scores` are those on test, of a search's trial those on val."""
+
+    def pruned(self, trial: Trial, row: Mapping[str, float]) -> None:
+        """A search has stopped it early, as its folder says; `row` is the history's last."""
 
     def failed(self, trial: Trial, reason: str) -> None:
         """It has no result and is not tried again."""
@@ -49,6 +52,10 @@ class Monitors:
     def finished(self, trial: Trial, scores: Mapping[str, float]) -> None:
         """Tell all."""
         self._tell(lambda monitor: monitor.finished(trial, scores))
+
+    def pruned(self, trial: Trial, row: Mapping[str, float]) -> None:
+        """Tell all."""
+        self._tell(lambda monitor: monitor.pruned(trial, row))
 
     def failed(self, trial: Trial, reason: str) -> None:
         """Tell all."""

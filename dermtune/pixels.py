@@ -1,6 +1,7 @@
 """From decoded bytes to what the model reads, on the device that the model is on."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -31,13 +32,37 @@ class PixelPipeline:
 
     def augment(self, pixels: Tensor, step: int) -> Tensor:
         """The batch with each image mirrored or not, decided by (seed, step) alone: the same in every arm."""
-        generator = step_generator(self.seed, step)
-        for dim, wanted in ((3, self.hflip), (2, self.vflip)):
-            mirrored = torch.rand(len(pixels), generator=generator) < 0.5
-            if wanted:
+        for dim, mirrored in zip((3, 2), mirrors(self, len(pixels), step), strict=True):
+            if mirrored is not None:
                 chosen = mirrored.to(pixels.device)[:, None, None, None]
                 pixels = torch.where(chosen, pixels.flip(dim), pixels)
         return pixels
+
+
+class Mirroring(Protocol):
+    """What says which mirrors a trial uses."""
+
+    @property
+    def hflip(self) -> bool:
+        """Whether left-right."""
+
+    @property
+    def vflip(self) -> bool:
+        """Whether top-bottom."""
+
+    @property
+    def seed(self) -> int:
+        """The trial's."""
+
+
+def mirrors(asked: Mirroring, n: int, step: int) -> tuple[Tensor | None, Tensor | None]:
+    """Which of `n` images are mirrored left-right, and which top-bottom, [n] each; None for what is not asked for.
+
+    Decided by (seed, step) alone; asking for one mirror changes nothing in the other.
+    """
+    generator = step_generator(asked.seed, step)
+    left_right, top_bottom = (torch.rand(n, generator=generator) < 0.5 for _ in range(2))
+    return left_right if asked.hflip else None, top_bottom if asked.vflip else None
 
 
 def pipeline_for(model: ModelConfig, training: TrainingConfig, seed: int) -> PixelPipeline:

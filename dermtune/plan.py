@@ -8,6 +8,7 @@ from typing import Any
 
 from dermtune.config import Config, ConfigError, Scalar, canonical_json
 from dermtune.questions import BASELINE, PlanError, Screen, Search, Sweep
+from dermtune.selection import Stage
 
 __all__ = ["BASELINE", "Arm", "Plan", "PlanError", "Screen", "Search", "Sweep", "Trial", "arm_name", "plan"]
 
@@ -61,6 +62,8 @@ class Plan:
     """The baseline first."""
     trials: tuple[Trial, ...]
     """Seed-major: every prefix of it is whole blocks, all arms with the same seeds."""
+    stage: Stage | None = None
+    """Of which first stage these are the trials; None of those that are judged."""
 
     @property
     def folder_name(self) -> str:

@@ -13,16 +13,18 @@ from rich.text import Text
 from typing_extensions import override
 
 from analysis.words import count, metric_title, unit_of
-from dermtune import bill
+from dermtune import bill, searchview
 from dermtune.board import ArmSoFar, Board, News, Running, State
 from dermtune.monitors import Monitor
-from dermtune.plan import Plan, Trial
+from dermtune.plan import Trial
+from dermtune.searchboard import SearchBoard
 
 MARKS: Mapping[State, tuple[str, str]] = {
     "done": ("●", "green"),
     "running": ("◐", "cyan"),
     "failed": ("✗", "red"),
     "waiting": ("·", "dim"),
+    "pruned": ("○", "dim"),
     "spared": (" ", "dim"),
 }
 """A seed's mark and its colour; the shape alone tells them apart."""
@@ -125,7 +127,12 @@ class _Lines(Monitor):
         self._board.finished(trial, scores)
         metric = self._board.plan.sweep.primary_metric
         score = f"{metric_title(metric)} {unit_of(metric).score(scores[metric])}" if metric in scores else "done"
-        self._print(f"{trial.title}: {score}")
+        self._print(f"{self._board.name_of(trial)}: {score}{self._board.scored_on}")
+
+    @override
+    def pruned(self, trial: Trial, row: Mapping[str, float]) -> None:
+        self._board.pruned(trial, row)
+        self._print(f"{self._board.name_of(trial)}: pruned after {count(round(row['epoch']), 'epoch')}")
 
     @override
     def failed(self, trial: Trial, reason: str) -> None:
@@ -158,17 +165,18 @@ def _drawn(board: Board, width: int, height: int) -> list[RenderableType]:
     room = height - FIXED_LINES - len(spent)
     news = _news(board, min(MOST_NEWS, room // 6))
     room -= len(news)
-    note = [_note(board.plan)] if room >= FIXED_LINES else []
+    note = [_note(board)] if room >= FIXED_LINES else []
     room -= len(note)
     n_running = min(len(board.running), max(1, room // 3))
-    arms = _arms(board, room - n_running - 2 * bool(n_running), width)
+    room -= n_running + 2 * bool(n_running)
+    arms = _arms(board, room, width)
     running = _running(board, n_running, width)
     return [_bar(board, width), _counts(board), *spent, Text(), arms, *note, *running, *news]
 
 
 def _bar(board: Board, width: int) -> Table:
     """How much is done and how long the rest takes; the bar has what they leave of `width`."""
-    share = Text.assemble((f"{board.n_ended}", "bold"), f" of {count(board.n_trials, 'trial')}")
+    share = Text.assemble((f"{board.n_ended}", "bold"), f" of {count(board.n_trials, board.noun)}")
     left = Text(_left(board), style="cyan")
     bar = ProgressBar(
         total=1.0,
@@ -187,12 +195,18 @@ def _spent(board: Board) -> Text:
     """What the sweep has cost up to now, what its budget has left, and for which trials that is too little."""
     parts = [bill.standing(board.budget)] if board.budget else []
     if board.n_affordable < (n_waiting := len(board.waiting)):
-        parts.append(f"room for {board.n_affordable} of {count(n_waiting, 'trial')} more")
+        parts.append(f"room for {board.n_affordable} of {count(n_waiting, board.noun)} more")
     return Text(", ".join(parts), no_wrap=True, overflow="ellipsis")
 
 
-def _note(plan: Plan) -> Text:
-    """That the means above are no result, and when there is one."""
+def _note(board: Board) -> Text:
+    """That the scores above are no result, and when there is one."""
+    if isinstance(board, SearchBoard):
+        return searchview.note()
+    plan = board.plan
+    if plan.stage:
+        said = "on val, to pick arms by: the best are confirmed with fresh seeds and judged on test"
+        return Text(said, style="dim", no_wrap=True, overflow="ellipsis")
     looks = [look for look in plan.sweep.looks if look <= len(plan.seeds)]
     if plan.sweep.repeats == "adaptive":
         return Text("interim: a mean is no verdict, looks decide", style="dim", no_wrap=True, overflow="ellipsis")
@@ -218,9 +232,11 @@ def _said(news: News) -> Text:
 
 def _counts(board: Board) -> Text:
     parts = [f"{len(board.scores)} done", f"{len(board.running)} running"]
+    parts += [f"{len(board.epochs_pruned)} pruned"] if board.epochs_pruned else []
     failed = f"{len(board.reasons)} failed"
     pace = board.trials_per_minute
-    speed = [f"{pace:.1f} trials a minute" if pace >= 1 else f"{60 * pace:.1f} trials an hour"] if pace else []
+    what = f"{board.noun}s"
+    speed = [f"{pace:.1f} {what} a minute" if pace >= 1 else f"{60 * pace:.1f} {what} an hour"] if pace else []
     text = Text(" · ", no_wrap=True, overflow="ellipsis").join(Text(part) for part in [*parts, failed, *speed])
     text.stylize("dim")
     if board.reasons:
@@ -236,6 +252,8 @@ def _left(board: Board) -> str:
 
 def _arms(board: Board, room: int, width: int) -> Table:
     """Each arm's seeds and its mean so far, as many arms as `room` has lines; names are cut to fit `width`."""
+    if isinstance(board, SearchBoard):
+        return searchview.points_table(board, room, width)
     metric = board.plan.sweep.primary_metric
     table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="dim")
     arms = board.arms()

@@ -2,26 +2,83 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from dermtune.config import UserError
+from dermtune.config import ConfigError, UserError, canonical_json
 from dermtune.durable import read_json
+from dermtune.firstfile import read_asked
+from dermtune.firstplan import points_of, with_points
 from dermtune.ledger import LedgerError, SweepFolder
-from dermtune.plan import Plan
+from dermtune.plan import Plan, PlanError, Search, Trial
+from dermtune.points import Points
+from dermtune.selection import Selection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
     """A sweep as its folder tells it."""
 
-    plan: Plan
+    plan: Plan | None
+    """What is judged; None where a first stage has yet to find the arms."""
     question: str
     """The sweep file's first line; empty in a folder from before it was kept."""
+    first: Plan | None = None
+    """The first stage, as far as it is: of a search the points proposed; None where there is none."""
 
 
 def read_recorded(folder: SweepFolder) -> Recorded:
-    """The plan whose trials the folder lists, each with the id that it has there. Raises LedgerError."""
+    """The plans whose trials the folder has, each trial with the id that it has there. Raises LedgerError."""
+    there, first = read_asked(folder), read_first(folder)
+    if there is None:
+        return _read_judged(folder)
+    judged = _read_judged(folder).plan if (folder.path / "sweep.json").exists() else None
+    return Recorded(plan=judged, question=str(there["question"]), first=first)
+
+
+def read_first(folder: SweepFolder) -> Plan | None:
+    """The first stage as far as it is: of a search the points proposed; None where there is none.
+
+    Raises LedgerError, SelectionError, or JournalError where a search's journal cannot be read.
+    """
+    there = read_asked(folder)
+    try:
+        return None if there is None else _first(folder, there)
+    except (PlanError, ConfigError) as error:
+        raise LedgerError(f"{folder.first}: {error}") from None
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise LedgerError(f"{folder.first} must hold a first stage, this does not fit: {error}") from None
+
+
+def _first(folder: SweepFolder, there: Mapping[str, Any]) -> Plan:
+    asked, of_first = there["asked"], replace(Plan.from_dict(there["plan"]), stage=there["stage"])
+    if of_first.stage == "screen":
+        return of_first
+    selection = Selection.read(folder.selection)
+    ended = selection is not None and selection.asked == asked
+    points = points_of(of_first, selection.tried) if selection and ended else _proposed(folder, of_first, asked)
+    return with_points(of_first, points)
+
+
+def _proposed(folder: SweepFolder, of_first: Plan, asked: Mapping[str, Any]) -> tuple[Trial, ...]:
+    """The trials of a search that has not ended, from Optuna's storage."""
+    if not folder.search.exists():
+        return ()
+    from optuna.distributions import json_to_distribution
+
+    from dermtune import journal
+
+    names = ("n_points", "confirm", "with_guards", "grace_epochs", "reduction")
+    space = {lever: json_to_distribution(canonical_json(values)) for lever, values in asked["space"].items()}
+    search = Search(space=space, seeds=of_first.seeds, **{name: asked[name] for name in names})
+    seeds = (max(of_first.seeds) + 1,)  # the second stage's are not told yet, and no point has them
+    sweep = replace(of_first.sweep, first=search, arms={}, seeds=seeds)
+    fingerprints = of_first.trials[0].fingerprints
+    points = Points(sweep=sweep, recipe=of_first.recipe, config=of_first.config, fingerprints=fingerprints)
+    return journal.trials(points, folder)
+
+
+def _read_judged(folder: SweepFolder) -> Recorded:
     path = folder.path / "sweep.json"
     try:
         asked = read_json(path)

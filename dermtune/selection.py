@@ -67,6 +67,8 @@ class Selection:
     """The best first."""
     importances: Mapping[str, float] = field(default_factory=dict)
     """Each lever's share in the variance of the metric over the points (fANOVA); empty of a screening."""
+    asked: Mapping[str, Any] = field(default_factory=dict)
+    """What the first stage was asked: where the sweep asks otherwise, the picks are not its own."""
 
     def write(self, path: Path) -> None:
         """Write it whole or not at all."""
@@ -99,4 +101,5 @@ class Selection:
             tried=tuple(Tried(**{**one, "trial_ids": tuple(one["trial_ids"])}) for one in plain["tried"]),
             picks=tuple(Picked(**one) for one in plain["picks"]),
             importances=plain["importances"],
+            asked=plain.get("asked", {}),
         )

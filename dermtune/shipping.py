@@ -4,12 +4,11 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from analysis.metrics import OVERALL, class_sizes, metric_named, outcome
-from analysis.predictions import read_predictions
 from analysis.recommendation import best_kept
 from analysis.records import Comparison, Report
 from analysis.words import count, higher_is_better, metric_title, unit_of
 from dermtune.ledger import SweepFolder, TrialFolder
+from dermtune.onval import val_score
 from dermtune.plan import Plan
 from dermtune.tracking import Chosen, Exporter
 
@@ -42,7 +41,7 @@ def choose(report: Report, plan: Plan, folder: SweepFolder) -> Chosen:
     best = best_kept(report)
     arm = best.arm if best else report.baseline
     done = [trial for trial in plan.trials if trial.arm == arm and folder.trial(trial.trial_id).is_done()]
-    scores = {trial.seed: _val_score(folder.trial(trial.trial_id), report.metric) for trial in done}
+    scores = {trial.seed: val_score(folder.trial(trial.trial_id), report.metric) for trial in done}
     chosen = (max if higher_is_better(report.metric) else min)(done, key=lambda trial: scores[trial.seed])
     score = unit_of(report.metric).score(scores[chosen.seed])
     seed = f"of {count(len(done), 'seed')} the best on val ({metric_title(report.metric)} {score}), never on test"
@@ -53,14 +52,6 @@ def _why(best: Comparison | None) -> str:
     if best is None:
         return "the arm is the baseline, none is kept"
     return f"the arm is kept{f', {best.label}' if best.label == 'at a cost' else ''}"
-
-
-def _val_score(trial: TrialFolder, metric: str) -> float:
-    if metric in OVERALL:
-        return float(trial.manifest()["scores"]["val"][metric])
-    val = read_predictions(trial.predictions("val"))
-    done = outcome(val.label, val.probabilities)
-    return metric_named(metric, classes=val.classes, sizes=class_sizes(done)).score(done)
 
 
 def _tidy(trials: Sequence[TrialFolder], *, keep: TrialFolder) -> None:

@@ -2,8 +2,8 @@
 
 import contextlib
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +19,18 @@ from analysis.study import SourceError
 from dermtune.arguments import Arguments
 from dermtune.budget import Books, Budget, Limits, TrialHours
 from dermtune.config import UserError
-from dermtune.data.dataset import Dataset, open_dataset
+from dermtune.data.dataset import Dataset, Split, open_dataset
 from dermtune.data.place import Place
 from dermtune.data.quarantine import Quarantine
 from dermtune.execution import fingerprints
-from dermtune.forecast import Forecast, Known, Pace, forecast, pace
+from dermtune.firstplan import First
+from dermtune.forecast import FirstStage, Forecast, Known, Pace, forecast, pace
 from dermtune.ledger import SweepFolder
 from dermtune.loading import load_recipe, load_sweep
-from dermtune.plan import Plan, Sweep, Trial, plan
+from dermtune.plan import Plan, Sweep, Trial
 from dermtune.recipes import Recipe
 from dermtune.spared import course_in, spared
+from dermtune.staging import Stages, Staging
 from dermtune.steps import steps
 from dermtune.timing import MOST_BESIDE, Asked, kind_of, this_machine, timings_kept
 
@@ -42,6 +44,7 @@ class Task:
 
     asked: Arguments
     plan: Plan
+    """What is judged; of a sweep with a first stage that has not ended, as many arms as it may find."""
     question: str
     """The sweep file's first line."""
     recipe: Recipe
@@ -50,6 +53,10 @@ class Task:
     folder: SweepFolder
     quarantine: Quarantine = field(default_factory=Quarantine)
     """Images that no trial sees."""
+    first: First | None = None
+    """The stage that finds the plan's arms; None where the sweep file names them."""
+    staging: Staging | None = None
+    """What plans both stages anew, once more is known of the first."""
     test_images: Mapping[str, int] = field(default_factory=dict)
     """By class."""
 
@@ -78,15 +85,34 @@ class Task:
                 of_guards={guard: self._variation(done, guard) for guard in sweep.guard_metrics},
                 test_images=self.test_images,
             ),
+            first=self._first_stage(),
             spared=spared(self.plan, done, course_in(self.folder, self.plan)),
         )
 
-    def pace(self, done: Manifests) -> Pace:
-        """How long trials take: as the done ones took, or as a timing that is kept says, or the recipe."""
-        to_run = [trial.config for trial in self.plan.trials if trial.trial_id not in done]
+    def _first_stage(self) -> FirstStage | None:
+        """What is left of the first stage; None where there is none, or it has ended."""
+        if self.first is None or self.first.selection is not None or self.first.sweep.first is None:
+            return None
+        of_first = self.first.plan
+        done = self.folder.done(of_first.trials)
+        return FirstStage(
+            stage=self.first.sweep.first,
+            n_trials=self.first.n_trials,
+            n_ended=self.staging.n_ended(of_first, self.folder) if self.staging else len(done),
+            seconds=self.pace(done, of_first).mean(of_first.trials),
+            epochs=of_first.config.training.epochs,
+        )
+
+    def pace(self, done: Manifests, of: Plan | None = None) -> Pace:
+        """How long trials take: as the done ones took, or as a timing that is kept says, or the recipe.
+
+        `done` are trials of the stage that is to run, `of`, by default what is judged.
+        """
+        done = self._with_searched(done)
+        to_run = [trial.config for trial in (of or self.plan).trials if trial.trial_id not in done]
         took = [
             (trial.config, float(seconds))
-            for trial in self.plan.trials
+            for trial in self._alike(of)
             if (seconds := done.get(trial.trial_id, {}).get("seconds"))
         ]
         asked = self.timing_asked()
@@ -100,8 +126,12 @@ class Task:
 
     def untimed(self, done: Manifests) -> list[Trial]:
         """The trials that are to run and are like none that is done, one of each kind."""
-        known = {kind_of(trial.config) for trial in self.plan.trials if trial.trial_id in done}
-        missing = (trial for trial in self.plan.trials if trial.trial_id not in done)
+        first: list[Trial] = []
+        if self.first and self.first.selection is None:
+            first = [replace(trial, arm=f"{trial.arm}, {self.first.name}") for trial in self.first.plan.trials]
+        there, trials = {**self.folder.done(first), **done}, (*first, *self.plan.trials)
+        known = {kind_of(trial.config) for trial in trials if trial.trial_id in there}
+        missing = (trial for trial in trials if trial.trial_id not in there)
         kinds = {kind_of(trial.config): trial for trial in missing}
         return [trial for kind, trial in kinds.items() if kind not in known]
 
@@ -123,17 +153,16 @@ class Task:
             beside=machine.beside(self.cpus, gpus, min(len(self.plan.trials), MOST_BESIDE)),
         )
 
-    def budget(self, done: Manifests) -> Budget:
-        """The hard budget, less what every attempt at the plan's trials has cost, whatever came of it.
+    def budget(self, done: Manifests, of: Plan | None = None) -> Budget:
+        """The hard budget of both stages, less what every attempt at their trials has cost, whatever came of it.
 
-        Raises LedgerError where that cannot be read.
+        `done` are trials of the stage that is to run, `of`, by default what is judged. What one takes is measured
+        on them, and on a search's whole points. Raises LedgerError where the costs cannot be read.
         """
-        asked, trials, paced = self.asked, self.plan.trials, self.pace(done)
-        books, weights, seconds = (
-            Books(self.folder, trials, asked.usd_per_hour),
-            paced.weights(trials),
-            paced.mean(trials),
-        )
+        asked, alike, done = self.asked, self._alike(of), self._with_searched(done)
+        earlier, paced = self.first.plan.trials if self.first else (), self.pace(done, of)
+        books = Books(self.folder, (*earlier, *self.plan.trials), asked.usd_per_hour)
+        weights, seconds = paced.weights(alike), paced.mean(alike)
         took = {trial_id: hours for trial_id in done if (hours := books.cost(trial_id).hours)}
         limits = Limits(
             hours=math.inf if asked.max_hours is None else asked.max_hours,
@@ -143,6 +172,21 @@ class Task:
         expected = None if seconds is None else seconds * (self.gpus or 1) / 3600
         measured = tuple(hours / weights.get(trial_id, 1.0) for trial_id, hours in took.items())
         return Budget(books, limits, TrialHours(expected=expected, measured=measured), weights)
+
+    def with_first(self, stages: Stages) -> "Task":
+        """The same task, now that so much is known of the first stage."""
+        return replace(self, first=stages.first, plan=stages.plan)
+
+    def _alike(self, of: Plan | None) -> tuple[Trial, ...]:
+        """The trials that tell of each other what they take: a search's points, and those that confirm them."""
+        if self.first and self.first.plan.stage == "search":
+            return (*self.first.plan.trials, *self.plan.trials)
+        return (of or self.plan).trials
+
+    def _with_searched(self, done: Manifests) -> Manifests:
+        """These done trials, and a search's whole points."""
+        searched = self.first.plan.trials if self.first and self.first.plan.stage == "search" else ()
+        return {**self.folder.done(t for t in searched if t.trial_id not in done), **done}
 
     def _variation(self, done: Manifests, metric: str) -> Variation:
         """What the done trials show of a metric's chance; as assumed before they can be compared."""
@@ -162,27 +206,30 @@ def prepare(asked: Arguments, console: Console) -> Task:
     sweep, question = load_sweep(asked.file)
     recipe = load_recipe(asked.recipe)
     place = Place(data_dir=(asked.data or _data_dir(recipe)).absolute(), cache_dir=asked.cache.absolute())
-
-    def planned(fingerprints: Mapping[str, str]) -> Plan:
-        return plan(sweep, recipe.config, recipe=recipe.name, fingerprints=fingerprints, n_seeds=asked.seeds)
-
+    staging = Staging(sweep=sweep, config=recipe.config, recipe=recipe.name, n_seeds=asked.seeds)
     with _named(asked.file):
-        planned({})  # a sweep that cannot be planned is refused before the images are read
+        staging.planned()  # a sweep that cannot be planned is refused before the images are read
+        if asked.stop_after_selection and sweep.first is None:
+            raise UserError("--stop-after-selection needs a sweep with a `first` stage, this one has none")
     with steps(console) as progress:
         dataset = open_dataset(recipe.config.data, place, progress)
     with _named(asked.file):
         _check_metrics(sweep, dataset)
-    the_plan = planned(fingerprints(recipe.config, dataset))
+    staging = replace(staging, fingerprints=fingerprints(recipe.config, dataset))
+    folder = SweepFolder((asked.out / staging.planned().plan.folder_name).absolute())
+    stages = staging.found(folder)
     return Task(
         asked=asked,
-        plan=the_plan,
+        plan=stages.plan,
         question=question,
         recipe=recipe,
         place=place,
         classes=dataset.classes,
-        folder=SweepFolder((asked.out / the_plan.folder_name).absolute()),
+        folder=folder,
         quarantine=dataset.quarantine,
-        test_images=dict(zip(dataset.classes, map(int, _sizes(dataset)), strict=True)),
+        first=stages.first,
+        staging=staging,
+        test_images=dict(zip(dataset.classes, map(int, _sizes(dataset.test, dataset.classes)), strict=True)),
     )
 
 
@@ -202,11 +249,12 @@ def _named(file: Path) -> Iterator[None]:
 
 
 def _check_metrics(sweep: Sweep, dataset: Dataset) -> None:
-    """Metrics that can be scored on this test set, before anybody waits for their trials."""
-    for name in (sweep.primary_metric, *sweep.guard_metrics):
-        metric_named(name, classes=dataset.classes, sizes=_sizes(dataset))
+    """Metrics that can be scored on this test set, and on val where a stage picks by it, before anybody waits."""
+    for images in (dataset.test, dataset.val) if sweep.first else (dataset.test,):
+        for name in (sweep.primary_metric, *sweep.guard_metrics):
+            metric_named(name, classes=dataset.classes, sizes=_sizes(images, dataset.classes))
 
 
-def _sizes(dataset: Dataset) -> NDArray[np.float64]:
-    """Test images by class, [K]."""
-    return np.bincount(dataset.test.label, minlength=len(dataset.classes)).astype(np.float64)
+def _sizes(images: Split, classes: Sequence[str]) -> NDArray[np.float64]:
+    """Images by class, [K]."""
+    return np.bincount(images.label, minlength=len(classes)).astype(np.float64)

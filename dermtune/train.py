@@ -39,6 +39,8 @@ class Outcome:
     history: History
     device: str
     """Name of the device that trained."""
+    frozen_features: str | None = None
+    """Key of the kept features that its head was trained on; None where images went through the backbone."""
 
 
 def train(
@@ -106,6 +108,16 @@ def trainer_of(trial: Trial, data: Dataset, checkpoint: Path, on_epoch: Callable
 
 def _predict(trainer: PairedTrainer, trial: Trial, data: Dataset, name: str) -> Predictions:
     split: Split = getattr(data, name)
+    return predictions_of(
+        trial, data, name, _logits(trainer, Images(split)), _logits(trainer, Images(split, mirrored=True))
+    )
+
+
+def predictions_of(
+    trial: Trial, data: Dataset, name: str, logits: NDArray[np.float32], logits_hflip: NDArray[np.float32]
+) -> Predictions:
+    """A trial's predictions on a split, from its logits [N, K] of the images and of the mirrored images."""
+    split: Split = getattr(data, name)
     return Predictions(
         arm=trial.arm,
         seed=trial.seed,
@@ -115,8 +127,8 @@ def _predict(trainer: PairedTrainer, trial: Trial, data: Dataset, name: str) -> 
         sample_id=split.sample_id,
         group_id=split.group_id,
         label=split.label.astype(np.int16),
-        logits=_logits(trainer, Images(split)),
-        logits_hflip=_logits(trainer, Images(split, mirrored=True)),
+        logits=logits,
+        logits_hflip=logits_hflip,
     )
 
 

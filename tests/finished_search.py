@@ -42,6 +42,7 @@ def document(tried, *, stage="search", confirm=3, seeds=(1000,), objectives=("ba
         "format": 1, "split": "val", "stage": stage, "metric": objectives[0], "objectives": list(objectives),
         "seeds": list(seeds), "epochs": epochs, "tried": tried, "picks": picks,
         "importances": shares if searching else {},
+        "asked": {"space": {lever: {"attributes": {"log": lever == "learning_rate_factor"}} for lever in RANGES}},
     }  # fmt: skip
 
 

@@ -25,6 +25,9 @@ class Heard(Monitor):
     def finished(self, trial, scores):
         self.events.append((f"finished with {scores['balanced_accuracy']:.2f}", trial.title))
 
+    def pruned(self, trial, row):
+        self.events.append((f"pruned after epoch {row['epoch']}", trial.title))
+
     def failed(self, trial, reason):
         self.events.append(("failed", trial.title))
         self.reasons[trial.title] = reason

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from dataclasses import MISSING, fields
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,11 @@ import pytest
 from analysis import power, significance
 from analysis.simulation import __main__ as simulation
 from dermtune import arguments, export, verify
-from dermtune.loading import load_recipe
+from dermtune.loading import load_recipe, load_sweep
+from dermtune.plan import Screen, Search, Sweep
 from dermtune.recipes import RECIPES
+from dermtune.selection import Picked, Selection, Tried
+from dermtune.staging import Staging
 
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -87,6 +91,36 @@ def test_every_question_is_named(path):
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_is_named(name):
     assert f"`{name}`" in TEXT
+
+
+@pytest.mark.parametrize("record", [Sweep, Search, Screen], ids=lambda record: record.__name__)
+def test_the_table_of_a_sweep_file_has_every_field_with_its_default(record):
+    page = (ROOT / "docs" / "sweep-files.md").read_text()
+    section = re.search(rf"^## `{record.__name__}`.*?(?=^## |\Z)", page, re.DOTALL | re.MULTILINE)[0]
+    rows = [[cell.strip(" `") for cell in line.split("|")[1:3]] for line in section.splitlines() if "| `" in line]
+    assert dict(rows) == {field.name: shown_default(field) for field in fields(record)}
+
+
+def shown_default(field):
+    default = field.default if field.default_factory is MISSING else field.default_factory()
+    return "" if default is MISSING else repr(default)
+
+
+@pytest.mark.parametrize("record", [Tried, Picked, Selection], ids=lambda record: record.__name__)
+def test_every_key_of_a_selection_is_explained(record):
+    page = (ROOT / "docs" / "search.md").read_text()
+    named = set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.*?) \|", page, re.MULTILINE))))
+    assert {field.name for field in fields(record)} <= named
+
+
+def test_the_searches_in_the_docs_are_sweeps(tmp_path):
+    blocks = [block for _, block in FENCED.findall((ROOT / "docs/search.md").read_text()) if "def sweep" in block]
+    (tmp_path / "search.py").write_text(blocks[0])
+    (tmp_path / "screen.py").write_text(blocks[1])
+    for name, kind in (("search", Search), ("screen", Screen)):
+        sweep, _ = load_sweep(tmp_path / f"{name}.py")
+        assert isinstance(sweep.first, kind)
+        assert Staging(sweep=sweep, config=RECIPES["laptop"]().config, recipe="laptop").planned().first
 
 
 def test_the_recipe_in_the_docs_is_one(tmp_path):

@@ -107,6 +107,13 @@ def test_a_search_is_priced_at_most_and_as_successive_halving_leaves_it():
     assert row(text, "5 seeds an arm").split()[-2:] == ["19.00", "$38.00"]
 
 
+@pytest.mark.parametrize(("limit", "fits"), [(19.5, "fits"), (12.0, "does not fit")])
+def test_a_budget_is_held_against_both_stages(limit, fits):
+    first = FirstStage(stage=SEARCH, n_trials=40, n_ended=4, seconds=900.0, epochs=12)
+    said = row(printed(foreseen(first=first, hours=limit)), "budget")
+    assert said.endswith(f"; with the first stage 19.00 hours at most, which {fits}")
+
+
 def test_where_the_first_rung_is_the_last_epoch_nothing_is_pruned():
     assert halved(SEARCH, 2) == halved(SEARCH, 1) == 1.0
 

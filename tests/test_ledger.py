@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from dermtune.ledger import LedgerError, SweepFolder, TrialFolder
+from dermtune.ledger import LedgerError, Pruned, SweepFolder, TrialFolder
 from dermtune.plan import Plan, Sweep, plan
 from dermtune.recipes import laptop
 
@@ -221,3 +221,31 @@ def test_the_lock_of_a_driver_that_died_is_free(tmp_path):
     assert "pid" in (tmp_path / "driver.lock").read_text()
     with SweepFolder(tmp_path).lock():
         pass
+
+
+def test_a_pruned_trial_says_how_far_it_came_and_keeps_its_history_alone(tmp_path):
+    folder = TrialFolder(tmp_path / "t")
+    assert folder.pruned() is None
+    folder.checkpoint.mkdir(parents=True)
+    folder.write_history([{"epoch": 1, "val_top1": 0.5}])
+    folder.prune(Pruned(epochs=1, scores={"top1": 0.5}))
+    assert TrialFolder(folder.path).pruned() == Pruned(epochs=1, scores={"top1": 0.5})
+    assert {path.name for path in folder.path.iterdir()} == {"history.csv", "pruned.json"}
+    assert (folder.is_done(), folder.damage(), folder.failure(), folder.epochs_kept()) == (False, None, None, 0)
+
+
+def test_a_trial_that_is_trained_whole_after_all_is_pruned_no_more(tmp_path):
+    folder = TrialFolder(tmp_path / "t")
+    folder.path.mkdir()
+    folder.prune(Pruned(epochs=1, scores={}))
+    finish(folder)
+    assert (folder.is_done(), folder.pruned()) == (True, None)
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"epochs": "two", "scores": {}}', "[]"])
+def test_a_damaged_record_of_a_pruned_trial_is_an_error_that_names_it(tmp_path, content):
+    folder = TrialFolder(tmp_path / "t")
+    folder.path.mkdir()
+    (folder.path / "pruned.json").write_text(content)
+    with pytest.raises(LedgerError, match=r"pruned.json must say how far the trial came.*move it away"):
+        folder.pruned()

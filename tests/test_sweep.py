@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,12 +14,18 @@ import mlflow
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from rich.console import Console
 
 from analysis.predictions import read_predictions
-from dermtune import sweep
+from dermtune import course, sweep
+from dermtune import task as tasks
+from dermtune.arguments import parse
 from dermtune.config import DataConfig
 from dermtune.data.decoding import decode
 from dermtune.serving import load_classifier
+from dermtune.task import prepare
+from dermtune.timing import TimingError, asking
+from dermtune.timing.machine import Machine
 from tests.tiny_sweep import QUESTION, RECIPE
 
 ROOT = Path(__file__).parents[1]
@@ -26,6 +33,12 @@ ROOT = Path(__file__).parents[1]
 DIVERGING = QUESTION.replace('"focal_gamma": (0.0, 2.0)', '"learning_rate": (1e-3, 1e30)').replace(
     '"focal_gamma": 0.0', '"learning_rate": 1e-3'
 )
+
+
+NO_ATTENTION = QUESTION.replace('"focal_gamma": (0.0, 2.0)', '"tuning": ("full", "lora")').replace(
+    '"focal_gamma": 0.0', '"tuning": "full"'
+)
+"""Asks for what the recipe's small ResNet does not have."""
 
 
 @pytest.fixture(scope="module")
@@ -121,12 +134,68 @@ def test_with_log_model_the_best_trials_weights_are_in_mlflow_and_stay_and_the_o
 
 
 def test_a_dry_run_starts_nothing_and_says_what_the_design_costs_and_sees(arguments, capsys):
+    before = {path.name for path in Path().iterdir()}
     assert sweep.main([*arguments, "--dry-run"]) == 0
     said = capsys.readouterr().out
-    assert "4: 0 done, 4 to run" in said
-    assert "can see" in said
-    assert not Path("runs").exists()
-    assert not Path("mlflow.db").exists()
+    assert re.search(r"^in all +0 +4 +\S+ *$", said, re.MULTILINE)
+    assert "✗ This design cannot see its own margin" in said
+    assert re.search(r"timed over \d+\s+steps here, on cpu", said)
+    assert {path.name for path in Path().iterdir()} <= before
+
+
+def test_a_second_dry_run_says_the_same_without_timing_anything(arguments, capsys, monkeypatch):
+    assert sweep.main([*arguments, "--dry-run"]) == 0
+    first = capsys.readouterr().out
+    monkeypatch.setattr(asking.subprocess, "Popen", None)
+    assert sweep.main([*arguments, "--dry-run"]) == 0
+    second = capsys.readouterr().out
+    assert "timing steps" not in second
+    assert first.endswith(second)
+
+
+def test_a_start_that_follows_knows_what_its_trials_take_before_the_first_is_admitted(arguments):
+    assert sweep.main([*arguments, "--dry-run"]) == 0
+    asked = parse([*arguments, "--max-hours", "1"])
+    foreseen = prepare(asked, Console(quiet=True))
+    assert foreseen.recipe.seconds_per_trial is None
+    assert foreseen.budget({}).trial_hours.expected == pytest.approx(
+        foreseen.pace({}).mean(foreseen.plan.trials) / 3600
+    )
+
+
+@pytest.mark.parametrize("elsewhere", [["--gpus-per-trial", "1"], ["--address", "10.0.0.1:6379"]])
+def test_where_no_trial_trains_here_nothing_is_timed_here_and_models_are_checked_all_the_same(
+    arguments, elsewhere, capsys, monkeypatch
+):
+    monkeypatch.setattr(tasks, "this_machine", lambda: Machine(processor="any", cores=2))
+    monkeypatch.setattr(course, "time_kinds", None)
+    assert sweep.main([*arguments, *elsewhere, "--dry-run"]) == 0
+    assert re.search(r"^time +unknown until a first trial is done", capsys.readouterr().out, re.MULTILINE)
+    Path("question.py").write_text(NO_ATTENTION)
+    assert sweep.main([*arguments, *elsewhere, "--dry-run"]) == 2
+    assert "in arm 'tuning=lora'" in capsys.readouterr().err
+
+
+def test_a_dry_run_refuses_the_model_that_a_start_would_refuse(arguments, capsys):
+    Path("question.py").write_text(NO_ATTENTION)
+    refused = []
+    for more in ([], ["--dry-run"]):
+        assert sweep.main([*arguments, *more]) == 2
+        refused.append(capsys.readouterr().err)
+    assert refused[0] == refused[1]
+    assert "in arm 'tuning=lora'" in refused[0]
+
+
+def test_a_dry_run_whose_timing_fails_says_so_and_goes_on_without(arguments, capsys, monkeypatch, tmp_path):
+    def fails(*_):
+        raise TimingError("training loss is nan")
+
+    monkeypatch.setenv("DERMTUNE_CACHE", str(tmp_path / "empty"))
+    monkeypatch.setattr(course, "time_kinds", fails)
+    assert sweep.main([*arguments, "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    assert "What a trial takes could not be timed: training loss is nan" in said
+    assert re.search(r"^time +unknown until a first trial is done", said, re.MULTILINE)
 
 
 @pytest.mark.parametrize("arguments_after", [["--dry-run"], ["--seeds", "1", "--dry-run"]])

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from dermtune.loading import load_sweep
-from dermtune.plan import BASELINE, plan
+from dermtune.plan import BASELINE, Search, plan
+from dermtune.points import Points
 from dermtune.recipes import RECIPES
 
 ROOT = Path(__file__).parents[1]
@@ -28,21 +29,31 @@ def test_the_questions_of_the_team_are_all_there():
         "logit_adjustment",
         "full_grid",
         "repeat_baseline",
+        "search_focal",
     }
+
+
+def stated(path: Path, pattern: str) -> tuple[int, ...] | None:
+    """The numbers of the pattern in the docstring of the file's `sweep()`."""
+    function = next(node for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef))
+    found = re.search(pattern, ast.get_docstring(function) or "")
+    return found and tuple(map(int, found.groups()))
 
 
 @each_file
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_question_plans_on_every_recipe_with_the_arms_and_seeds_that_it_states(path, recipe):
-    function = next(node for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef))
-    stated = re.search(r"(\d+) arms? x (\d+) seeds?", ast.get_docstring(function) or "")
-    assert stated is not None
-    arms, seeds = map(int, stated.groups())
     sweep, _ = load_sweep(path)
-    planned = plan(sweep, RECIPES[recipe]().config, recipe=recipe, fingerprints={"data": "d"})
-    assert len(planned.arms) == arms
-    assert len(planned.trials) == arms * seeds
-    assert len({trial.trial_id for trial in planned.trials}) == arms * seeds
+    asked = {"config": RECIPES[recipe]().config, "recipe": recipe, "fingerprints": {"data": "d"}}
+    planned = plan(sweep, **asked)
+    found_later = 0
+    if isinstance(sweep.first, Search):
+        found_later = sweep.first.confirm
+        assert stated(path, r"(\d+) points with one seed") == (sweep.first.n_points,)
+        assert Points(sweep=sweep, **asked).baseline.levers == sweep.baseline
+    assert stated(path, r"(\d+) arms? x (\d+) seeds?") == (len(planned.arms) + found_later, len(planned.seeds))
+    assert len(planned.trials) == len(planned.arms) * len(planned.seeds)
+    assert len({trial.trial_id for trial in planned.trials}) == len(planned.trials)
     assert planned.arms[0].name == planned.trials[0].arm == BASELINE
     assert planned.folder_name == f"{path.stem}-{recipe}"
 

@@ -23,7 +23,7 @@ class Broken(Monitor):
     def started(self, trial):
         raise RuntimeError("no terminal")
 
-    epoch = noticed = finished = failed = lambda self, *_: self.started(None)
+    epoch = noticed = finished = pruned = failed = lambda self, *_: self.started(None)
 
 
 class Sweep:

@@ -6,7 +6,7 @@ import os
 import pickle
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -145,3 +145,36 @@ def drive(arguments: str) -> None:
     trials, folder, fake = pickle.loads(Path(arguments).read_bytes())
     ending = tuner.run(trials, folder, PLACE, execute=fake)
     print(json.dumps(dataclasses.asdict(ending)))  # noqa: T201 - the test reads it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FakeTogether:
+    """Trains nothing, but leaves the folders of a bundle as `dermtune.execution.execute_together` does."""
+
+    diary: Diary
+    diverging: str = ""
+    """Title of the trial that diverges."""
+    killed_after: int = 0
+    """Its first worker dies once so many of its trials have ended; 0 is never."""
+
+    def __call__(
+        self,
+        trials: Sequence[Trial],
+        place: Place,
+        folders: Mapping[str, TrialFolder],
+        *,
+        on_epoch: Callable[..., None],
+        on_end: Callable[..., None],
+        **_: Any,
+    ) -> None:
+        for trial in trials:
+            self.diary.add("began", trial)
+        on_epoch({trial.trial_id: {"epoch": 1, "train_loss": 1.0} for trial in trials})
+        for n_ended, trial in enumerate(trials, start=1):
+            if trial.title == self.diverging:
+                on_end(trial, Diverged("training loss is nan in epoch 2"))
+            else:
+                folders[trial.trial_id].write_history([{"epoch": 1, "train_loss": 1.0}])
+                on_end(trial, seal(folders[trial.trial_id], trial, seconds=1.0))
+            if n_ended == self.killed_after and self.diary.attempts(trials[-1]) == 1:
+                os.kill(os.getpid(), signal.SIGKILL)

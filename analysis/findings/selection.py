@@ -54,6 +54,8 @@ class FirstStage:
     importances: Mapping[str, float] = field(default_factory=dict)
     """Each lever's share in the variance of the metric over the points (fANOVA), summing to one; empty of a
     screening."""
+    by_factors: tuple[str, ...] = ()
+    """Levers whose range is searched by the logarithm."""
 
     @property
     def baseline_score(self) -> float | None:
@@ -123,7 +125,7 @@ class Yardstick:
     best: float
     """Expected delta of the best of `n_whole` points if no lever did anything."""
     best_scored: float
-    """The same of `n_scored`: what it is at most, if pruning stops none that would have been the best."""
+    """The same of `n_scored`, an upper bound: that of `n_whole` is too small where pruning stops the worse."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

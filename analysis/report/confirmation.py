@@ -67,7 +67,13 @@ def _left(selection: Selection, unit: Unit, interval: str) -> str:
     if fresh is None:
         missing = listed([one.arm for one in picks if one.fresh is None])
         return f"{head}, nobody knows yet how much is left: {missing} {_has(picks)} no run on val with fresh seeds."
-    left = f"{head}, {unit.said(fresh)} is left there with fresh seeds"
+    sign = 1 if higher_is_better(first.metric) else -1
+    if sign * seen <= 0 or sign * fresh >= sign * seen:  # more than all cannot be left of it
+        left = f"The {who} saw {unit.said(seen)} in {whose}; fresh seeds show {unit.said(fresh)} there"
+    elif sign * fresh <= 0:
+        left = f"{head}, nothing is left there with fresh seeds ({unit.said(fresh)})"
+    else:
+        left = f"{head}, {unit.said(fresh)} is left there with fresh seeds"
     if test is None:
         return f"{left}; on test it is not judged here."
     one = picks[0]
@@ -103,7 +109,7 @@ def _by_chance(selection: Selection, ruler: Yardstick, unit: Unit) -> str:
         key=lambda one: sign * (one.first or 0),
         default=None,
     )
-    seen = "" if best is None else f"; the search saw {_delta(best.first, unit)}{unit.symbol} in {best.arm}"
+    seen = "" if best is None else f"; the search saw {unit.said(best.first or 0.0)} in {best.arm}"
     return (
         f"If no lever did anything, the best of {count(ruler.n_whole, 'point')} would still show "
         f"{unit.said(ruler.best)} (runs vary by {unit.size(ruler.sd)}, {known}){seen}."
@@ -202,13 +208,16 @@ def _note(report: Report, selection: Selection) -> str:
         ]
     else:
         lines = [
-            "Whatever is picked for being the best of many was in part lucky: its first delta is too large (the "
-            "winner's curse). Fresh seeds on the same val show what was luck of the runs; test shows besides what "
-            "was luck of val's images, or is other there. Nothing is picked on test.",
+            "Whatever is picked for being the best of many was in part lucky: on average its first delta is too "
+            "large (the winner's curse). Fresh seeds on the same val show what was luck of the runs; test shows "
+            "besides what was luck of val's images, or is other there. Nothing is picked on test.",
         ]
         if selection.yardstick and selection.yardstick.n_scored > selection.yardstick.n_whole:
             more = unit_of(first.metric).said(selection.yardstick.best_scored)
-            lines.append(f"By chance counts whole points; with those that were pruned it is at most {more}.")
+            lines.append(
+                f"By chance counts points trained to the end; what picking alone shows lies between that and "
+                f"{more} for the best, which counts the pruned ones too."
+            )
         if len(first.objectives) > 1:
             lines.append("Picks were sought by several objectives, so chance alone shows less in the metric.")
     if (report.metric, report.baseline) != (first.metric, first.tried[0].name):

@@ -15,8 +15,8 @@ RING: Mapping[str, Any] = {
     "linestyle": "",
 }  # fmt: skip
 _PRUNED: Mapping[str, Any] = {"marker": "x", "color": MUTED, "markersize": 4.5, "linestyle": ""}
-_OFF: Mapping[str, Any] = {"marker": 7, "color": MUTED, "markersize": 5, "linestyle": "", "clip_on": False}
-"""7 is matplotlib's caret that stands on its base: it points down from the edge where it stands."""
+_OFF: dict[str, Any] = {"marker": 7, "color": MUTED, "markersize": 5, "linestyle": "", "clip_on": False}
+"""7 is matplotlib's caret that points down, 6 the one that points up."""
 _ROOM = 0.1
 """Of the axis, above the best score and below the worst."""
 
@@ -37,7 +37,14 @@ def better(first: FirstStage) -> float:
 
 
 def score_limits(first: FirstStage) -> tuple[float, float]:
-    """Ends of the axis of scores: all whole points, and those pruned ones that do not shrink these to a line.
+    """Ends of the axis of scores, with room beyond what is drawn within it."""
+    low, high = _drawn_limits(first)
+    room = _ROOM * ((high - low) or abs(high) or 1.0)
+    return low - room, high + room
+
+
+def _drawn_limits(first: FirstStage) -> tuple[float, float]:
+    """The scores of all whole points, and of those pruned ones that do not shrink these to a line.
 
     What was pruned early may lie far off; it may take up no more room than the whole points do.
     """
@@ -45,20 +52,19 @@ def score_limits(first: FirstStage) -> tuple[float, float]:
     low, high = min(whole), max(whole)
     span = (high - low) or abs(high) or 1.0
     scored = [score_of(one, first) for one in first.tried if one.state != "failed"]
-    low, high = max(min(scored), low - span), min(max(scored), high + span)
-    room = _ROOM * (high - low or span)
-    return low - room, high + room
+    within = [score for score in scored if low - span <= score <= high + span]
+    return min(within), max(within)
 
 
 def n_beyond(first: FirstStage) -> int:
     """Pruned points that the axis of scores leaves out."""
-    low, high = score_limits(first)
+    low, high = _drawn_limits(first)
     return sum(one.state == "pruned" and not low <= score_of(one, first) <= high for one in first.tried)
 
 
 def draw_points(axes: Axes, first: FirstStage, at: Mapping[int, float]) -> None:
     """Draw whole points, pruned ones and picks at these places across, by number; what lies beyond, on the edge."""
-    low, high = score_limits(first)
+    low, high = _drawn_limits(first)
     shown = [one for one in first.tried if one.number in at and one.state != "failed"]
     scores = {one.number: score_of(one, first) for one in shown}
     pruned = [one.number for one in shown if one.state == "pruned"]
@@ -67,8 +73,10 @@ def draw_points(axes: Axes, first: FirstStage, at: Mapping[int, float]) -> None:
     _draw(axes, at, scores, [n for n in pruned if n not in beyond], _PRUNED, "pruned")
     _draw(axes, at, scores, [one.number for one in shown if one.state == "done" and one.number], DONE, "point")
     _draw(axes, at, scores, picks, RING, "pick")
-    _draw(axes, at, dict.fromkeys(beyond, low if better(first) > 0 else high), beyond, _OFF, "pruned, off the axis")
-    axes.set_ylim(low, high)
+    bottom, top = score_limits(first)
+    edge = dict.fromkeys(beyond, bottom if better(first) > 0 else top)
+    _draw(axes, at, edge, beyond, _OFF if better(first) > 0 else _OFF | {"marker": 6}, "pruned, off the axis")
+    axes.set_ylim(bottom, top)
 
 
 def draw_baseline(axes: Axes, first: FirstStage) -> None:

@@ -1,9 +1,7 @@
 """Every score of a search by each lever's value, a small panel a lever."""
 
 import math
-from collections.abc import Sequence
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FuncFormatter, NullFormatter
@@ -14,7 +12,7 @@ from analysis.report.searchmarks import better, draw_baseline, draw_points, fram
 from analysis.words import level_words, metric_title, unit_of
 
 _DECADE = 10.0
-"""A lever's values must span more than this for a logarithmic axis."""
+"""A lever that is searched by its logarithm has such an axis where its values span more than this."""
 _PANELS = 3
 """Levers in a row of panels."""
 _HIGH = 1.6
@@ -85,18 +83,8 @@ def _places(axes: Axes, first: FirstStage, lever: str) -> dict[int, float]:
         axes.set_xlim(-0.5, len(levels) - 0.5)
         return {number: float(levels.index(level_words(value))) for number, value in values.items()}
     at = {number: float(value) for number, value in values.items()}
-    if _spread_by_factors(list(at.values())):
+    if lever in first.by_factors and max(at.values()) > _DECADE * min(at.values()):
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
     return at
-
-
-def _spread_by_factors(values: Sequence[float]) -> bool:
-    """Whether the values span more than a decade and lie more evenly by their logarithms than as they are."""
-    low, middle, high = (float(end) for end in np.quantile(values, (0, 0.5, 1)))
-    if low <= 0 or high <= _DECADE * low:
-        return False
-    as_they_are = (middle - low) / (high - low)
-    by_logarithms = math.log(middle / low) / math.log(high / low)
-    return abs(by_logarithms - 0.5) < abs(as_they_are - 0.5)

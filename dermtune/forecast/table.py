@@ -13,6 +13,7 @@ from analysis.words import (
     chance_of,
     correlation,
     count,
+    hours,
     level_title,
     listed,
     metric_title,
@@ -131,10 +132,19 @@ def _basis(forecast: Forecast) -> Table:
     grid.add_row("time", _time(forecast))
     if forecast.budget.limits.any or forecast.budget.spent().hours:
         title = "budget" if forecast.budget.limits.any else "spent"
-        grid.add_row(title, outlook(forecast.budget, plan, forecast.missing))
+        grid.add_row(title, outlook(forecast.budget, plan, forecast.missing) + _with_first(forecast))
     for title, text in _sights(forecast):
         grid.add_row(title, text)
     return grid
+
+
+def _with_first(forecast: Forecast) -> str:
+    """Whether the budget pays for the stage before as well; nothing where there is none, or no limit."""
+    left, limits = forecast.left.hours, forecast.budget.limits
+    if forecast.first is None or left is None or not limits.any:
+        return ""
+    fits = "fits" if left <= forecast.budget.hours_left() else "does not fit"
+    return f"; with the first stage {hours(left)} at most, which {fits}"
 
 
 def _reached(looks: Sequence[int], n_seeds: int, *, adaptive: bool) -> str:

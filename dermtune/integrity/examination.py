@@ -21,7 +21,7 @@ MANIFEST_FORMAT = 1
 SAME_SCORE = 1e-6
 """Scores that differ by less come from the same predictions, summed by another machine."""
 
-State = Literal["done", "damaged", "failed", "unfinished", "not begun"]
+State = Literal["done", "pruned", "damaged", "failed", "unfinished", "not begun"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +86,12 @@ def _done(folder: TrialFolder, listed: Listed) -> Examined:
 
 
 def _unfinished(folder: TrialFolder, listed: Listed) -> Examined:
+    try:
+        if folder.pruned() is not None:
+            return Examined(listed=listed, state="pruned")
+    except LedgerError as error:
+        finding = _finding("damaged", listed, "pruned.json", str(error), MOVE_AWAY)
+        return Examined(listed=listed, state="damaged", findings=(finding,))
     if (reason := folder.failure()) is not None:
         what, do = f"failed: {reason}", "mend the cause; the same command tries it again"
         return Examined(

@@ -34,9 +34,9 @@ class Inspection:
     """All that was found in a sweep's folder."""
 
     n_trials: int
-    """That `sweep.json` lists; those on disk where it cannot be read."""
+    """That `sweep.json` lists, and those of a first stage; those on disk where it cannot be read."""
     n_done: int
-    """Of these, with every file as it was sealed."""
+    """Of these, with every file as it was sealed; those that a search has pruned as it should among them."""
     findings: tuple[Finding, ...]
     """The worst first."""
 

@@ -9,12 +9,14 @@ from dermtune.config import UserError
 from dermtune.durable import read_json
 from dermtune.integrity.examination import Examined, Listed, examine
 from dermtune.integrity.finding import SEVERITIES, Finding, Inspection
+from dermtune.integrity.first import PICKED, FirstStage, after_picking, first_stage
 from dermtune.integrity.pairing import mixed, unequal_seeds, unpaired
-from dermtune.ledger import SweepFolder, upkeep
+from dermtune.ledger import SweepFolder, TrialFolder, upkeep
 from dermtune.plan import Plan
 from dermtune.spared import course_in, spared
 
 FORMAT = 1
+RUNS = "the same command runs them"
 
 Progress = Callable[[int, int], None]
 """Called with how many trials are examined, and how many there are."""
@@ -33,25 +35,41 @@ def inspect(path: Path, progress: Progress) -> Inspection:
     if not (path / "sweep.json").exists() and not (path / "trials").is_dir():
         raise IntegrityError(f"{path} must be a sweep's folder, with sweep.json and trials/")
     findings: list[Finding] = []
-    listed = _listed(folder, findings)
-    examined: list[Examined] = []
-    for n, trial in enumerate(listed, start=1):
-        examined.append(examine(folder.trial(trial.trial_id), trial))
-        progress(n, len(listed))
-    done = [one for one in examined if one.manifest is not None]
-    findings += [finding for one in examined for finding in one.findings]
-    findings += [*unequal_seeds(listed), *unpaired(done), *mixed(done)]
-    findings += [
-        *_not_begun(examined, _spared(folder)),
-        *_running(folder),
-        *_unlisted(folder, listed),
-        *_left_over(folder),
-    ]
+    first = first_stage(folder, findings)
+    earlier = first.listed if first else []
+    again = PICKED if first and first.has_picked else RUNS
+    listed = _judged(folder, first, findings)
+    examined = [*_examined(folder, [*earlier, *listed], progress)]
+    before, judged = examined[: len(earlier)], examined[len(earlier) :]
+    if again == PICKED:
+        before = [after_picking(one) for one in before]
+    for stage in (before, judged):
+        done = [one for one in stage if one.manifest is not None]
+        findings += [*(finding for one in stage for finding in one.findings), *unpaired(done)]
+    findings += [*unequal_seeds(listed), *mixed([one for one in examined if one.manifest is not None])]
+    findings += [*_not_begun(before, again), *_not_begun(judged, RUNS, _spared(folder))]
+    findings += [*_running(folder), *_unlisted(folder, [*earlier, *listed]), *_left_over(folder)]
     return Inspection(
-        n_trials=len(listed),
-        n_done=sum(one.state == "done" for one in examined),
+        n_trials=len(examined),
+        n_done=sum(one.state in ("done", "pruned") for one in examined),
         findings=tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))),
     )
+
+
+def _examined(folder: SweepFolder, listed: Sequence[Listed], progress: Progress) -> Iterator[Examined]:
+    for n, trial in enumerate(listed, start=1):
+        yield examine(folder.trial(trial.trial_id), trial)
+        progress(n, len(listed))
+
+
+def _judged(folder: SweepFolder, first: FirstStage | None, findings: list[Finding]) -> Sequence[Listed]:
+    """The trials that are judged; none where a first stage has yet to find their arms, which is a finding."""
+    if first is None or (folder.path / "sweep.json").exists():
+        return _listed(folder, findings)
+    state = "has picked, and nothing is judged yet" if first.has_picked else "has not ended"
+    what, do = f"is not there: the first stage {state}", "the same command goes on"
+    findings.append(Finding(severity="unfinished", file="sweep.json", what=what, do=do))
+    return []
 
 
 def _listed(folder: SweepFolder, findings: list[Finding]) -> Sequence[Listed]:
@@ -92,12 +110,12 @@ def _spared(folder: SweepFolder) -> Collection[str]:
     return ()
 
 
-def _not_begun(examined: Sequence[Examined], spared: Collection[str]) -> Iterator[Finding]:
+def _not_begun(examined: Sequence[Examined], do: str, spared: Collection[str] = ()) -> Iterator[Finding]:
     not_begun = [one.listed for one in examined if one.state == "not begun"]
     titles = [listed.title for listed in not_begun if listed.trial_id not in spared]
     if titles:
         what = f"{count(len(titles), 'trial')} not begun: {', '.join(titles)}"
-        yield Finding(severity="unfinished", file="trials", what=what, do="the same command runs them")
+        yield Finding(severity="unfinished", file="trials", what=what, do=do)
 
 
 def _running(folder: SweepFolder) -> Iterator[Finding]:
@@ -111,10 +129,16 @@ def _unlisted(folder: SweepFolder, listed: Sequence[Listed]) -> Iterator[Finding
     for path in sorted((folder.path / "trials").glob("*")):
         if path.name not in names and not path.name.startswith("."):
             trial = folder.trial(path.name)
-            state = trial.damage() or ("done" if trial.is_done() else "not done")
+            state = trial.damage() or _state(trial)
             what = f"a trial that sweep.json does not list: {state}"
             do = "nothing: it is used when it is asked for, and may be removed otherwise"
             yield Finding(severity="left over", file=f"trials/{path.name}", what=what, do=do)
+
+
+def _state(trial: TrialFolder) -> str:
+    if trial.is_done():
+        return "done"
+    return "not done" if trial.pruned() is None else "stopped early by a search"
 
 
 def _left_over(folder: SweepFolder) -> Iterator[Finding]:

@@ -1,9 +1,9 @@
 """What a sweep leaves on disk: trial folders, done markers, checkpoints, and the lock of its one driver."""
 
 from dermtune.ledger.lock import LedgerError, written_alone
-from dermtune.ledger.meter import Attempt, bill
+from dermtune.ledger.meter import Attempt, Meter, bill
 from dermtune.ledger.sweep import SweepFolder
-from dermtune.ledger.trial import SEALED, Diverged, FailureStatus, TrialFolder
+from dermtune.ledger.trial import SEALED, Diverged, FailureStatus, Pruned, TrialFolder
 
 __all__ = [
     "SEALED",
@@ -11,6 +11,8 @@ __all__ = [
     "Diverged",
     "FailureStatus",
     "LedgerError",
+    "Meter",
+    "Pruned",
     "SweepFolder",
     "TrialFolder",
     "bill",

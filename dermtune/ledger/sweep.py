@@ -37,6 +37,11 @@ class SweepFolder:
         return self.path / "report"
 
     @property
+    def first(self) -> Path:
+        """What a first stage was asked, JSON; there from its start."""
+        return self.path / "first.json"
+
+    @property
     def selection(self) -> Path:
         """What a first stage tried and picked, JSON; there once it has ended."""
         return self.path / "selection.json"

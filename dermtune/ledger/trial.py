@@ -4,12 +4,15 @@ import contextlib
 import csv
 import io
 import shutil
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from dermtune.durable import read_json, sha256, sync_file, write_json, write_text
+from dermtune.ledger.lock import LedgerError
 from dermtune.ledger.meter import Attempt, Ended, Meter, closed, read_attempts, unmetered
 
 SEALED = ("val.parquet", "test.parquet", "history.csv")
@@ -20,6 +23,16 @@ FailureStatus = Literal["failed", "diverged"]
 
 class Diverged(ArithmeticError):
     """The training loss is no longer a number."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pruned:
+    """How far a trial came that a search has stopped early."""
+
+    epochs: int
+    """Epochs trained."""
+    scores: Mapping[str, float]
+    """On val, after the last of them, as fractions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +129,17 @@ class TrialFolder:
 
     def epochs_kept(self) -> int:
         """Epochs that the next attempt need not train again."""
-        return len(self._history_rows()) if self._has_checkpoint() else 0
+        return len(self.history_rows()) if self._has_checkpoint() else 0
 
     @contextlib.contextmanager
-    def metered(self, *, gpus: float, usd_per_hour: float | None) -> Iterator[Meter]:
-        """The running meter of one more attempt; whatever ends the block, `attempts.json` says how and when."""
+    def metered(self, *, gpus: float, usd_per_hour: float | None, share: float = 1.0) -> Iterator[Meter]:
+        """The running meter of one more attempt; whatever ends the block, `attempts.json` says how and when.
+
+        `share` is the trial's part of the time, where it is trained together with others.
+        """
         earlier = closed(self.attempts(), kept=self._has_checkpoint())
-        meter = Meter(self.attempts_file, earlier, gpus=gpus, usd_per_hour=usd_per_hour)
+        clock = partial(_share_of_time, share)
+        meter = Meter(self.attempts_file, earlier, gpus=gpus, usd_per_hour=usd_per_hour, clock=clock)
         ended: Ended = "interrupted"
         try:
             yield meter
@@ -135,6 +152,30 @@ class TrialFolder:
             raise
         finally:
             meter.end(ended)
+
+    def prune(self, pruned: Pruned) -> None:
+        """Record that a search has stopped the trial early: it is not trained further, so its checkpoints go."""
+        write_json(self._pruned_file, {"format": 1, **asdict(pruned)})
+        shutil.rmtree(self.checkpoint, ignore_errors=True)
+
+    def pruned(self) -> Pruned | None:
+        """How far the trial came that a search has stopped early; None of any other.
+
+        Raises LedgerError where `pruned.json` is damaged.
+        """
+        try:
+            plain = read_json(self._pruned_file)
+            return Pruned(epochs=int(plain["epochs"]), scores=dict(plain["scores"]))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise LedgerError(
+                f"{self._pruned_file} must say how far the trial came: {error}; move it away to train it whole"
+            ) from None
+
+    @property
+    def _pruned_file(self) -> Path:
+        return self.path / "pruned.json"
 
     def write_history(self, rows: Sequence[Mapping[str, object]]) -> None:
         """Write all rows, whole or not at all; a column that a row lacks is left empty."""
@@ -149,9 +190,10 @@ class TrialFolder:
         return self.checkpoint.is_dir() and any(self.checkpoint.iterdir())
 
     def _history_seconds(self) -> float:
-        return sum(float(row.get("seconds") or 0.0) for row in self._history_rows())
+        return sum(float(row.get("seconds") or 0.0) for row in self.history_rows())
 
-    def _history_rows(self) -> list[dict[str, str]]:
+    def history_rows(self) -> list[dict[str, str]]:
+        """The history's rows as they were written, one an epoch; none before the first."""
         try:
             with self.history.open(newline="", encoding="utf-8") as file:
                 return list(csv.DictReader(file))
@@ -184,6 +226,7 @@ class TrialFolder:
         write_json(self.path / "manifest.json", {**about, **sealed})
         self.clear_failure()
         self._notices_file.unlink(missing_ok=True)
+        self._pruned_file.unlink(missing_ok=True)  # another question has trained it whole
         if self.checkpoint.exists():
             shutil.rmtree(self.checkpoint)
 
@@ -203,6 +246,10 @@ class TrialFolder:
     def clear_failure(self) -> None:
         """Forget the last failure: the trial is tried again."""
         (self.path / "failure.json").unlink(missing_ok=True)
+
+
+def _share_of_time(share: float) -> float:
+    return share * time.monotonic()
 
 
 def _sealed(path: Path) -> str:

@@ -82,14 +82,14 @@ def timings_kept(configs: Iterable[Config], asked: Asked) -> dict[str, Timing]:
 def time_kinds(arms: Mapping[str, Config], asked: Asked, progress: Progress) -> dict[str, Timing]:
     """The timing of each kind among the arms' configurations, by `kind_of`; what is not kept yet is measured.
 
-    Raises TimingError where one cannot be measured, UserError where an arm's model or its data cannot be trained
-    on, or the cache folder cannot be written.
+    Raises TimingError where one cannot be measured or kept, UserError where an arm's model or its data cannot be
+    trained on.
     """
     found: dict[str, Timing] = {}
     wanted: dict[str, str] = {}
     for arm, config in arms.items():
         wanted.setdefault(kind_of(config), arm)
-    with asked.place.alone("timing"):
+    with _alone(asked.place):
         _tidy(asked.place.cache_dir)
         for kind, arm in wanted.items():
             title = "timing steps" if len(wanted) == 1 else f"timing steps of {arm} and its like"
@@ -110,7 +110,7 @@ class _Trial:
 
 def _measured(trial: _Trial, asked: Asked, progress: Progress) -> Timing:
     timing = together(_side_by_side(trial, asked, progress))
-    with asked.place.writing():
+    with _writing(asked.place):
         write_json(asked.file(trial.config), {"format": FORMAT, **timing.to_dict()})
     return timing
 
@@ -128,7 +128,8 @@ def _side_by_side(trial: _Trial, asked: Asked, progress: Progress) -> list[Timin
     """What each of as many trials as run at once measured, while the others did the same."""
     with _folder(asked.place) as folder, ExitStack() as stack:
         question = folder / "asked.json"
-        write_json(question, _question(trial, asked))
+        with _writing(asked.place):
+            write_json(question, _question(trial, asked))
         started = [
             stack.enter_context(_started(question, number, folder / f"{number}.log", asked))
             for number in range(asked.beside)
@@ -151,9 +152,29 @@ def _question(trial: _Trial, asked: Asked) -> dict[str, Any]:
 
 
 @contextmanager
+def _alone(place: Place) -> Iterator[None]:
+    """Time nothing beside another process's timing. Raises TimingError where the cache folder cannot be written."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(place.alone("timing"))
+        except UserError as error:
+            raise TimingError(str(error)) from None
+        yield
+
+
+@contextmanager
+def _writing(place: Place) -> Iterator[None]:
+    """For what writes to the cache folder. Raises TimingError where it cannot: nothing else waits for it."""
+    try:
+        yield
+    except OSError as error:
+        raise TimingError(f"{place.cache_dir} must have room for a timing: {error.strerror or error}") from None
+
+
+@contextmanager
 def _folder(place: Place) -> Iterator[Path]:
     """A folder for the checkpoints of the timed trials, gone afterwards."""
-    with place.writing():
+    with _writing(place):
         folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place.cache_dir))
     try:
         yield folder

@@ -44,6 +44,7 @@ class Backlog:
     def add(self, trial: Trial) -> None:
         """Look at it, after all that are to be looked at already: one that fails holds up no other."""
         with self._state:
+            self._trials[trial.trial_id] = trial  # a search's points are not known before they start
             self._due[trial.trial_id] = None
 
     def take(self) -> Trial | None:

@@ -104,6 +104,11 @@ class Exporter:
         self._backlog.stopped(trial)
         self._wake.set()
 
+    def pruned(self, trial: Trial, row: Mapping[str, float]) -> None:  # noqa: ARG002 the folder has it
+        """The trial's folder says that a search has stopped it early."""
+        self._backlog.stopped(trial)
+        self._wake.set()
+
     def failed(self, trial: Trial, reason: str) -> None:  # noqa: ARG002 the folder has it
         """The trial's folder says why it has no result."""
         self._backlog.stopped(trial)

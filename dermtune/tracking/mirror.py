@@ -93,7 +93,11 @@ class Mirror:
         self._parent = self._tell(self._parent, {}, tags, at=0.0)
         for path in files:
             if path.suffix == ".json":
-                self._show_judged(json.loads(path.read_text("utf-8")), at=path.stat().st_mtime)
+                document, at = json.loads(path.read_text("utf-8")), path.stat().st_mtime
+                if self._plan.stage:
+                    self._show_selected(document, at=at)
+                else:
+                    self._show_judged(document, at=at)
 
     def show_model(self, chosen: Chosen) -> None:
         """Log the chosen trial's model, once, as an output of its run; the parent's tags say which it is."""
@@ -185,6 +189,14 @@ class Mirror:
                 figures = {} if delta is None else {f"delta/{report['metric']}": delta}
                 tags = {"verdict": verdicts.get(trial.arm, trial.arm)} if verdicts else {}
                 self._runs[trial.trial_id] = self._tell(run, figures, tags, at=at)
+
+    def _show_selected(self, selection: Mapping[str, Any], *, at: float) -> None:
+        """What a first stage picked and what its levers matter, on the parent run; `picked` on those that were."""
+        metrics, tags = summary.selection_metrics(selection), summary.selection_tags(selection)
+        self._parent = self._tell(self._parent, metrics, tags, at=at)
+        for trial_id, arm in summary.picked_trials(selection).items():
+            if run := self._runs.get(trial_id):
+                self._runs[trial_id] = self._tell(run, {}, {"picked": arm}, at=at)
 
     def _tell(
         self, run: StoredRun, figures: Mapping[str, float], tags: Mapping[str, str], *, at: float

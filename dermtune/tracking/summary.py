@@ -88,6 +88,34 @@ def seed_deltas(report: Mapping[str, Any]) -> dict[tuple[str, int], float]:
     }
 
 
+def selection_metrics(selection: Mapping[str, Any]) -> dict[str, float]:
+    """What a first stage found, as metrics of its run: `importance/focal_gamma`, `tried/done`, `on_val/pick-1`."""
+    tried, metric = {one["number"]: one for one in selection["tried"]}, selection["metric"]
+    states = [one["state"] for one in tried.values()]
+    scores = {picked["arm"]: tried[picked["number"]]["scores"][metric] for picked in selection["picks"]}
+    if metric in tried[0]["scores"]:
+        scores["baseline"] = tried[0]["scores"][metric]
+    return {
+        **{f"importance/{lever}": float(share) for lever, share in selection["importances"].items()},
+        **{f"tried/{state}": float(states.count(state)) for state in ("done", "pruned", "failed")},
+        **{f"on_val/{_metric_name(arm)}": float(score) for arm, score in scores.items()},
+    }
+
+
+def selection_tags(selection: Mapping[str, Any]) -> dict[str, str]:
+    """Each pick and what it changes: `picked/pick-1` = `focal_gamma=1.9`."""
+    return {
+        f"picked/{_metric_name(picked['arm'])}": ", ".join(f"{k}={v}" for k, v in picked["levers"].items())
+        for picked in selection["picks"]
+    }
+
+
+def picked_trials(selection: Mapping[str, Any]) -> dict[str, str]:
+    """The arm that each picked trial of the first stage became, by trial_id."""
+    trials = {one["number"]: one["trial_ids"] for one in selection["tried"]}
+    return {trial_id: picked["arm"] for picked in selection["picks"] for trial_id in trials[picked["number"]]}
+
+
 def _by_arm(rows: list[Mapping[str, Any]], keys: Mapping[str, str]) -> dict[str, Any]:
     return {f"{name}/{_metric_name(row['arm'])}": row.get(key) for name, key in keys.items() for row in rows}
 

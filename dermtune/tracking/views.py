@@ -10,10 +10,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from analysis.words import count
 from dermtune.config import canonical_json
 from dermtune.durable import sha256
 from dermtune.ledger import TrialFolder
 from dermtune.plan import Plan, Trial
+from dermtune.selection import Stage
 
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 """MLflow's own words; KILLED is a trial that was cut off and can go on."""
@@ -24,6 +26,10 @@ DIGEST_TAG = "dermtune.weights"
 REPORT_TAG = "dermtune.report"
 """Tag whose value is the hash of the report's files, once they have all arrived."""
 CHOSEN_TAG = "chosen"
+PRUNED_TAG = "pruned"
+"""Tag of a trial that a search has stopped early."""
+STAGES: Mapping[Stage, str] = {"search": "search", "screen": "screening"}
+"""First stages, as a person names them."""
 NO_STEP = 0
 """Step of a value that is no curve: the UI draws it as a bar."""
 NOTE_TAG = "mlflow.note.content"
@@ -95,13 +101,20 @@ class DatasetView:
 
 
 def view_trial(folder: TrialFolder, *, running: bool) -> TrialView:
-    """The trial's view; `running` says that this driver is training it. Raises OSError or ValueError."""
+    """The trial's view; `running` says that this driver is training it.
+
+    Raises OSError, ValueError, or LedgerError where `pruned.json` is damaged.
+    """
     curves = read_curves(folder.history)
     seconds = max((point.seconds for point in curves), default=0.0)
     if folder.is_done():
         return _view_done(folder.manifest(), curves)
     if running:
         return TrialView(status="RUNNING", begun=True, curves=curves, seconds=seconds)
+    if (pruned := folder.pruned()) is not None:
+        # It has ended as it should and never goes on, which is what KILLED is for.
+        tags = {PRUNED_TAG: f"after {count(pruned.epochs, 'epoch')}"}
+        return TrialView(status="FINISHED", begun=True, curves=curves, seconds=seconds, tags=tags)
     reason = folder.failure()
     if reason is not None:
         note = {NOTE_TAG: f"**No result:** {reason}"}
@@ -149,14 +162,17 @@ def sweep_params(plan: Plan) -> dict[str, str]:
 
 
 def sweep_id(plan: Plan) -> str:
-    """Hash of the question put to this configuration and data; further seeds leave it unchanged."""
+    """Hash of the question put to this configuration and data; further seeds, or points, leave it unchanged."""
+    if plan.stage:
+        about = [plan.folder_name, plan.stage, plan.trials[0].trial_id]
+        return hashlib.sha256(canonical_json(about).encode()).hexdigest()[:16]
     block = [trial.trial_id for trial in plan.trials if trial.seed == plan.seeds[0]]
     return hashlib.sha256(canonical_json([plan.folder_name, sorted(block)]).encode()).hexdigest()[:16]
 
 
 def sweep_title(plan: Plan) -> str:
     """The sweep as a person names it."""
-    return f"{plan.sweep.name} · {plan.recipe}"
+    return f"{plan.sweep.name} · {STAGES[plan.stage] if plan.stage else plan.recipe}"
 
 
 def sweep_tags(plan: Plan) -> dict[str, str]:
@@ -184,14 +200,26 @@ def describe_sweep(plan: Plan, question: str, folder: Path, report: str = "") ->
     The UI folds all but the first lines away. A report too long for a tag ends at a paragraph, with a word on where
     the rest is.
     """
-    design = (
-        f"{len(plan.arms)} arms × {len(plan.seeds)} seeds on the recipe `{plan.recipe}`, judged on "
-        f"`{plan.sweep.primary_metric}` with a margin of {100 * plan.sweep.margin:g} points, in `{folder.name}`"
-    )
+    design = _picking(plan, folder) if plan.stage else _judging(plan, folder)
     if not report:
         return f"### {question}\n\n{design}\n\n{_arms_table(plan)}"
     body = _without_title(_without_pictures(report))
     return f"{_shortened(body, NOTE_LIMIT - len(design) - 2)}\n\n{design}"
+
+
+def _judging(plan: Plan, folder: Path) -> str:
+    return (
+        f"{len(plan.arms)} arms × {len(plan.seeds)} seeds on the recipe `{plan.recipe}`, judged on "
+        f"`{plan.sweep.primary_metric}` with a margin of {100 * plan.sweep.margin:g} points, in `{folder.name}`"
+    )
+
+
+def _picking(plan: Plan, folder: Path) -> str:
+    return (
+        f"The {STAGES[plan.stage or 'search']} that finds the arms, on the recipe `{plan.recipe}` in "
+        f"`{folder.name}`: the best by `{plan.sweep.primary_metric}` on val are trained again with fresh seeds and "
+        "judged on test. Its own scores are the luckiest of many."
+    )
 
 
 def view_model(plan: Plan, chosen: Chosen, folder: TrialFolder) -> ModelView:

@@ -8,7 +8,7 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ ENVIRONMENT = {
     "RAY_AIR_NEW_OUTPUT": "0",  # only with the old output does verbose=0 keep Ray quiet
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # relative paths mean the same in a worker as in the driver
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # only what is said of an epoch has the metric
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # `Signals` hears it
     "TUNE_GLOBAL_CHECKPOINT_S": "86400",  # the ledger is the state
 }
@@ -181,7 +182,7 @@ def gpus_that_fit(cpus: float, gpus: float | None) -> float:
     """GPUs of one trial, where some node has them and the cores beside them; None takes one where there is any."""
     nodes = _nodes()
     if gpus is None:
-        gpus = float(any(node.get("GPU", 0) >= 1 for node in nodes))
+        gpus = _one_where_any(nodes)
     if not any(node.get("CPU", 0) >= cpus and node.get("GPU", 0) >= gpus for node in nodes):
         have = "; ".join(f"{node.get('CPU', 0):g} CPUs and {node.get('GPU', 0):g} GPUs" for node in nodes)
         raise TunerError(
@@ -189,6 +190,23 @@ def gpus_that_fit(cpus: float, gpus: float | None) -> float:
             "see --cpus-per-trial and --gpus-per-trial"
         )
     return gpus
+
+
+def slots(cpus: float, gpus: float | None) -> int:
+    """How many such trials the cluster runs at once now, at least one; None as in `gpus_that_fit`."""
+    nodes = _nodes()
+    of_one = _one_where_any(nodes) if gpus is None else gpus
+    return max(1, sum(_slots(node, cpus, of_one) for node in nodes))
+
+
+def _slots(node: Mapping[str, float], cpus: float, gpus: float) -> int:
+    """Those of one node."""
+    asked = {"CPU": cpus, "GPU": gpus}
+    return int(min(node.get(kind, 0) / amount for kind, amount in asked.items() if amount) + 1e-9)
+
+
+def _one_where_any(nodes: Sequence[Mapping[str, float]]) -> float:
+    return float(any(node.get("GPU", 0) >= 1 for node in nodes))
 
 
 def _nodes() -> list[dict[str, float]]:

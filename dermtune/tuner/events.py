@@ -1,7 +1,7 @@
 """Tune's events in the monitors' words, and the monitor that keeps count."""
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +9,16 @@ from ray import tune
 from typing_extensions import override
 
 from dermtune.budget import Budget
-from dermtune.ledger import SweepFolder
+from dermtune.frozen.bundles import hindrance
+from dermtune.ledger import Pruned, SweepFolder
 from dermtune.monitors import Monitor, Monitors
 from dermtune.plan import Trial
+from dermtune.points import scored
+from dermtune.room import unwritten
 from dermtune.signals import Signals
 from dermtune.tuner.memory import WHAT_TO_DO
 from dermtune.tuner.stopping import Stop
+from dermtune.tuner.worker import TrialsOf
 
 CRASHES = 2
 """Times that a trial is tried again whose worker died or had no memory; a node that goes away does not count."""
@@ -24,13 +28,23 @@ class Events(tune.Callback):
     """Translates Tune's events into the monitors' words, and records a death that the worker could not."""
 
     def __init__(
-        self, trials: Mapping[str, Trial], folder: SweepFolder, monitors: Monitors, stop: Stop, signals: Signals
+        self,
+        trials_of: TrialsOf,
+        folder: SweepFolder,
+        monitors: Monitors,
+        stop: Stop,
+        signals: Signals,
+        pruned: Container[str] = (),
     ) -> None:
-        self._trials = trials
+        """Events of these trials; `pruned` has Tune's ids of those that it stops early."""
+        self._trials_of = trials_of
+        self._pruned = pruned
         self._folder = folder
         self._monitors = monitors
         self._stop = stop
         self._signals = signals
+        self._ended: set[str] = set()
+        """By trial_id, those that have reported their end."""
         self._said: dict[str, str] = {}
         """By trial_id, what one that ran out of memory said of it."""
 
@@ -40,51 +54,69 @@ class Events(tune.Callback):
 
     @override
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        ours = self._ours(trial)
-        self._said.pop(ours.trial_id, None)
-        self._monitors.started(ours)
+        for ours in self._open(trial):
+            self._said.pop(ours.trial_id, None)
+            self._monitors.started(ours)
 
     @override
     def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any) -> None:
+        ours = {one.trial_id: one for one in self._trials_of(trial.config)}
         match result:
-            case {"event": "epoch", "row": row}:
-                self._monitors.epoch(self._ours(trial), row)
-            case {"event": "notice", "text": text}:
-                self._monitors.noticed(self._ours(trial), text)
-            case {"event": "finished", "scores": scores}:
-                self._monitors.finished(self._ours(trial), scores)
-            case {"event": "failed", "reason": reason}:
-                self._monitors.failed(self._ours(trial), reason)
+            case {"event": "epoch", "rows": rows}:
+                for trial_id, row in rows.items():
+                    self._monitors.epoch(ours[trial_id], row)
+            case {"event": "notice", "trial": trial_id, "text": text}:
+                self._monitors.noticed(ours[trial_id], text)
+            case {"event": "finished", "trial": trial_id, "scores": scores}:
+                self._ended.add(trial_id)
+                self._monitors.finished(ours[trial_id], scores)
+            case {"event": "failed", "trial": trial_id, "reason": reason}:
+                self._ended.add(trial_id)
+                self._monitors.failed(ours[trial_id], reason)
             case {"event": "out of memory", "said": said}:
-                self._said[self._ours(trial).trial_id] = said
+                self._said.update({one.trial_id: said for one in self._open(trial)})
             case {"event": "full disk", "what": what}:
                 self._stop.halted = what
 
     @override
+    def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        for ours in self._open(trial) if trial.trial_id in self._pruned else ():
+            row = trial.last_result["rows"][ours.trial_id]
+            try:
+                self._folder.trial(ours.trial_id).prune(Pruned(epochs=round(row["epoch"]), scores=scored(row)))
+            except OSError as error:
+                self._stop.halted = unwritten(error)  # else it would be trained further at the next start, unseen
+            else:
+                self._ended.add(ours.trial_id)
+                self._monitors.pruned(ours, row)
+
+    @override
     def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        ours = self._ours(trial)
-        what = "ran out of memory" if ours.trial_id in self._said else "lost its worker"
-        notice = f"{what} and goes on from its last checkpoint"
-        with contextlib.suppress(OSError):  # an exception here would end the sweep
-            self._folder.trial(ours.trial_id).note(notice)
-        self._monitors.noticed(ours, notice)
+        for ours in self._open(trial):
+            what = "ran out of memory" if ours.trial_id in self._said else "lost its worker"
+            again = "starts again" if hindrance(ours.config) is None else "goes on from its last checkpoint"
+            notice = f"{what} and {again}"
+            with contextlib.suppress(OSError):  # an exception here would end the sweep
+                self._folder.trial(ours.trial_id).note(notice)
+            self._monitors.noticed(ours, notice)
 
     @override
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        ours = self._ours(trial)
-        reason = f"its worker died {CRASHES + 1} times; out of memory is the usual cause: {WHAT_TO_DO}"
-        if ours.trial_id in self._said:
-            reason = f"out of memory {CRASHES + 1} times ({self._said[ours.trial_id]}): {WHAT_TO_DO}"
-        with contextlib.suppress(OSError):  # an exception here would end the sweep
-            self._folder.trial(ours.trial_id).fail("failed", reason, _said_by_ray(trial))
-        self._monitors.failed(ours, reason)
+        for ours in self._open(trial):
+            reason = f"its worker died {CRASHES + 1} times; out of memory is the usual cause: {WHAT_TO_DO}"
+            if ours.trial_id in self._said:
+                reason = f"out of memory {CRASHES + 1} times ({self._said[ours.trial_id]}): {WHAT_TO_DO}"
+            with contextlib.suppress(OSError):  # an exception here would end the sweep
+                self._folder.trial(ours.trial_id).fail("failed", reason, _said_by_ray(trial))
+            self._monitors.failed(ours, reason)
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune writes its callbacks to disk; monitors, with their threads and terminals, live in this process."""
         return {}
 
-    def _ours(self, trial: Any) -> Trial:
-        return self._trials[trial.config["trial_id"]]
+    def _open(self, trial: Any) -> list[Trial]:
+        """Those of ours that Tune's trial runs and that have not ended."""
+        return [one for one in self._trials_of(trial.config) if one.trial_id not in self._ended]
 
 
 def _said_by_ray(trial: Any) -> str:
@@ -101,6 +133,7 @@ class Tally(Monitor):
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
         self.finished_ids: set[str] = set()
+        self.pruned_ids: set[str] = set()
         self.failed_ids: set[str] = set()
 
     @override
@@ -118,6 +151,10 @@ class Tally(Monitor):
     @override
     def finished(self, trial: Trial, scores: Mapping[str, float]) -> None:
         self._settle(trial, self.finished_ids, done=True)
+
+    @override
+    def pruned(self, trial: Trial, row: Mapping[str, float]) -> None:
+        self._settle(trial, self.pruned_ids, done=False)
 
     @override
     def failed(self, trial: Trial, reason: str) -> None:

@@ -1,15 +1,16 @@
-"""What runs in a worker: one trial, from folder to folder."""
+"""What runs in a worker: a bundle of trials, usually one, from folder to folder."""
 
 import contextlib
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from ray import tune
 
 from dermtune.data.place import Place
-from dermtune.ledger import Diverged, SweepFolder, TrialFolder, written_alone
+from dermtune.frozen.bundles import Unfit
+from dermtune.ledger import Diverged, FailureStatus, SweepFolder, TrialFolder, written_alone
 from dermtune.plan import Trial
 from dermtune.room import full_disk, lacks_room
 from dermtune.tuner.memory import lacks_memory
@@ -33,49 +34,147 @@ class Execute(Protocol):
         """Train the trial."""
 
 
+class Together(Protocol):
+    """Trains the heads of a bundle in one program; see `dermtune.execution.execute_together`."""
+
+    def __call__(
+        self,
+        trials: Sequence[Trial],
+        place: Place,
+        folders: Mapping[str, TrialFolder],
+        *,
+        threads: int,
+        gpus: float,
+        usd_per_hour: float | None,
+        on_epoch: Callable[[Mapping[str, Mapping[str, float]]], None],
+        on_notice: Callable[[Trial, str], None],
+        on_end: Callable[[Trial, Mapping[str, float] | Diverged], None],
+    ) -> None:
+        """Train the heads."""
+
+
+JudgedOn = Literal["test", "val"]
+
+TrialsOf = Callable[[Mapping[str, Any]], Sequence[Trial]]
+"""The trials that one of Tune's runs, of the config that Tune has for it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """All that a worker needs to run any of the trials."""
 
-    trials: Mapping[str, Trial]
-    """By trial_id."""
+    trials_of: TrialsOf
     folder: SweepFolder
     place: Place
     cpus: float
     gpus: float
     usd_per_hour: float | None
     execute: Execute
+    together: Together | None = None
+    """What trains bundles of several trials; None where there are none."""
+    judged_on: JudgedOn = "test"
+    """Split whose scores are told: a search sees no other than val."""
 
 
-def run_trial(config: Mapping[str, Any], job: Job) -> None:
-    """In the worker: one trial. What it raises is its result; its death and a lack of memory are Ray's affair."""
-    trial = job.trials[config["trial_id"]]
+def run_bundle(config: Mapping[str, Any], job: Job) -> None:
+    """In the worker: a bundle. What a trial raises is its result; a death and a lack of memory are Ray's affair."""
+    trials = job.trials_of(config)
+    if len(trials) > 1 and job.together is not None:
+        with contextlib.suppress(Unfit):
+            _run_together(trials, job, job.together)
+            return
+    for trial in trials:
+        if not _run_alone(trial, job):
+            return
+
+
+def _run_alone(trial: Trial, job: Job) -> bool:
+    """Whether another trial can be run after this one."""
     folder = job.folder.trial(trial.trial_id)
     try:
         with written_alone(folder.path):
-            scores = _scores_of_sealed(folder) or job.execute(
-                trial,
-                job.place,
-                folder,
-                threads=max(1, int(job.cpus)),
-                gpus=job.gpus,
-                usd_per_hour=job.usd_per_hour,
-                on_epoch=lambda row: tune.report({"event": "epoch", "row": dict(row)}),
-                on_notice=lambda text: tune.report({"event": "notice", "text": text}),
-            )
-    except Exception as error:
-        if lacks_room(error, job.folder.path):
-            tune.report({"event": "full disk", "what": full_disk(error, job.folder.path)})  # the next trial's too
-            return
-        reason = " ".join(str(error).split()) or type(error).__name__
-        if lacks_memory(error):
-            tune.report({"event": "out of memory", "said": reason})
-            raise  # so that Ray tries again, in a new process
-        with contextlib.suppress(OSError):  # the reason is reported all the same
-            folder.fail("diverged" if isinstance(error, Diverged) else "failed", reason, traceback.format_exc())
-        tune.report({"event": "failed", "reason": reason})
-    else:
-        tune.report({"event": "finished", "scores": dict(scores)})
+            if not folder.is_done():  # its worker may have died between its seal and its report
+                job.execute(
+                    trial,
+                    job.place,
+                    folder,
+                    threads=max(1, int(job.cpus)),
+                    gpus=job.gpus,
+                    usd_per_hour=job.usd_per_hour,
+                    on_epoch=lambda row: tune.report({"event": "epoch", "rows": {trial.trial_id: dict(row)}}),
+                    on_notice=lambda text: _notice(trial, text),
+                )
+            scores = folder.manifest()["scores"][job.judged_on]
+    except Exception as error:  # noqa: BLE001 - it is told
+        return _told([trial], job, error)
+    _end(trial, folder, scores)
+    return True
+
+
+def _run_together(trials: Sequence[Trial], job: Job, together: Together) -> None:
+    """Run those of a bundle's trials that are not sealed. Raises Unfit where they must be run one by one."""
+    folders = {trial.trial_id: job.folder.trial(trial.trial_id) for trial in trials}
+    waiting = {trial.trial_id: trial for trial in trials}
+
+    def end(trial: Trial, result: Mapping[str, float] | Diverged) -> None:
+        del waiting[trial.trial_id]
+        _end(trial, folders[trial.trial_id], result)
+
+    try:
+        with contextlib.ExitStack() as alone:
+            for folder in folders.values():
+                alone.enter_context(written_alone(folder.path))
+            for trial in trials:
+                if scores := _scores_of_sealed(folders[trial.trial_id]):
+                    end(trial, scores)
+            if waiting:
+                together(
+                    tuple(waiting.values()),
+                    job.place,
+                    {trial_id: folders[trial_id] for trial_id in waiting},
+                    threads=max(1, int(job.cpus)),
+                    gpus=job.gpus,
+                    usd_per_hour=job.usd_per_hour,
+                    on_epoch=lambda rows: tune.report({"event": "epoch", "rows": {i: dict(rows[i]) for i in rows}}),
+                    on_notice=_notice,
+                    on_end=end,
+                )
+    except Unfit:
+        raise
+    except Exception as error:  # noqa: BLE001 - it is told
+        _told(tuple(waiting.values()), job, error)
+
+
+def _told(trials: Sequence[Trial], job: Job, error: Exception) -> bool:
+    """Tell what ended these trials; whether others can be run all the same. A lack of memory is raised again."""
+    if lacks_room(error, job.folder.path):
+        tune.report({"event": "full disk", "what": full_disk(error, job.folder.path)})  # the next trial's too
+        return False
+    if lacks_memory(error):
+        tune.report({"event": "out of memory", "said": _reason(error)})
+        raise error  # so that Ray tries again, in a new process
+    for trial in trials:
+        _end(trial, job.folder.trial(trial.trial_id), error)
+    return True
+
+
+def _end(trial: Trial, folder: TrialFolder, result: Mapping[str, float] | Exception) -> None:
+    """Report the trial's scores, or record and report why it has none."""
+    if not isinstance(result, Exception):
+        tune.report({"event": "finished", "trial": trial.trial_id, "scores": dict(result)})
+        return
+    status: FailureStatus = "diverged" if isinstance(result, Diverged) else "failed"
+    with contextlib.suppress(OSError):  # the reason is reported all the same
+        folder.fail(status, _reason(result), "".join(traceback.format_exception(result)))
+    tune.report({"event": "failed", "trial": trial.trial_id, "reason": _reason(result)})
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _notice(trial: Trial, text: str) -> None:
+    tune.report({"event": "notice", "trial": trial.trial_id, "text": text})
 
 
 def _scores_of_sealed(folder: TrialFolder) -> Mapping[str, float]:

@@ -88,7 +88,8 @@ def test_the_yardstick_is_known_noise_times_the_expected_best_of_the_points():
     left = np.array(list(map(list, (scores.values() for scores in BY_HAND[1].val.values()))))
     left = left - left.mean(1, keepdims=True) - left.mean(0) + left.mean()
     assert (ruler.n_whole, ruler.df) == (3, 4)
-    assert ruler.sd == pytest.approx(math.sqrt((left**2).sum() / 4))
+    c4 = stats.chi(4).mean() / 2  # a root mean square of four degrees of freedom, in standard deviations
+    assert ruler.sd == pytest.approx(math.sqrt((left**2).sum() / 4) / c4)
     assert ruler.best == pytest.approx(ruler.sd * 3 / (2 * math.sqrt(math.pi)))
     one, two = shrinkage(*BY_HAND).confirmed
     assert (one.by_chance, two.by_chance) == (pytest.approx(ruler.best), pytest.approx(0, abs=1e-9))

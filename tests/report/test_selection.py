@@ -112,6 +112,19 @@ def test_of_a_single_pick_the_interval_on_test_is_said(found):
 
 
 @pytest.mark.parametrize(
+    ("fresh", "said"),
+    [
+        (0.05, "The search saw +"),
+        (0.05, " pt in its 3 picks on val, on average; fresh seeds show +5.0 pt there, and +0.3 pt on test."),
+        (-0.002, ", nothing is left there with fresh seeds (−0.2 pt), and +0.3 pt on test."),
+    ],
+)
+def test_more_than_all_is_not_left_and_what_is_lost_is_said_to_be(found, fresh, said):
+    shown = confirmed(found.selection.first_stage, fresh=(fresh,) * 3)
+    assert said in confirmation(with_selection(found, confirmed=shown)).said[0]
+
+
+@pytest.mark.parametrize(
     ("luck", "said"),
     [
         (replace(LUCK, mean=0.002, ci_low=-0.003, ci_high=0.007), "which chance explains (5 seeds"),

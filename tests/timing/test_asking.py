@@ -105,6 +105,14 @@ def test_what_goes_wrong_in_it_is_told_in_a_line(worker, unknown):
         time_kinds(*unknown, no_progress)
 
 
+def test_a_cache_that_cannot_be_written_ends_no_plan(unknown, tmp_path):
+    arms, asked = unknown
+    (tmp_path / "file").touch()
+    place = Place(data_dir=asked.place.data_dir, cache_dir=tmp_path / "file")
+    with pytest.raises(TimingError, match="must be a folder to keep decoded images in"):
+        time_kinds(arms, replace(asked, place=place), no_progress)
+
+
 def test_a_timing_that_never_ends_is_given_up(worker, unknown, monkeypatch):
     worker("exec sleep 600")
     monkeypatch.setattr(asking, "LIMIT", 0.2)

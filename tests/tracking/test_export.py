@@ -7,13 +7,14 @@ import sys
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from dermtune.ledger import SweepFolder
+from dermtune.ledger import Pruned, SweepFolder
 from dermtune.tracking import Exporter, exporter, views
 from tests.tracked_sweep import N_CURVES, QUESTION, counted_rows, finish, history, planned, runs
 from tests.tracking_server import free_port, sqlite_server
@@ -279,3 +280,42 @@ def wait_until(holds, seconds=120):
     while not holds():
         assert time.monotonic() < deadline, f"did not come to hold within {seconds} s"
         time.sleep(0.05)
+
+
+def test_a_point_of_a_search_that_nobody_knew_of_is_shown_as_it_trains(sweep, uri):
+    the_plan, folder = sweep
+    baseline = the_plan.trials[0]
+    levers = {"focal_gamma": 1.25}
+    point = replace(baseline, arm="point-1", levers=levers, config=baseline.config.with_levers(levers), seed=1000)
+    watching = Exporter(uri, the_plan, folder, QUESTION)
+    watching.started(point)
+    folder.trial(point.trial_id).write_history(history(2))
+    watching.epoch(point, history(2)[-1])
+    watching.sync()
+    run = runs(uri, the_plan)[1]["point-1", 1000]
+    assert (run.info.status, run.data.params["focal_gamma"], run.data.metrics["train/loss"]) == (
+        "RUNNING",
+        "1.25",
+        1,
+    )
+    finish(folder, point)
+    watching.finished(point, {})
+    watching.close(interrupted=False)
+    assert runs(uri, the_plan)[1]["point-1", 1000].info.status == "FINISHED"
+
+
+def test_a_pruned_point_has_ended_and_says_after_how_many_epochs(sweep, uri):
+    the_plan, folder = sweep
+    pruned, *_ = the_plan.trials
+    watching = Exporter(uri, the_plan, folder, QUESTION)
+    watching.started(pruned)
+    folder.trial(pruned.trial_id).write_history(history(2))
+    folder.trial(pruned.trial_id).prune(Pruned(epochs=2, scores={"top1": 0.2}))
+    watching.pruned(pruned, history(2)[-1])
+    watching.close(interrupted=True)
+    run = runs(uri, the_plan)[1]["baseline", 0]
+    assert (run.info.status, run.data.tags[views.PRUNED_TAG]) == ("FINISHED", "after 2 epochs")
+    assert run.data.metrics["val/top1"] == pytest.approx(0.2)
+    before = counted_rows(uri)
+    Exporter(uri, the_plan, folder, QUESTION).sync()
+    assert counted_rows(uri) == before

@@ -1,0 +1,81 @@
+"""A plan's missing trials on Ray Tune."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dermtune.budget import Books, Budget
+from dermtune.data.place import Place
+from dermtune.ending import Ending
+from dermtune.execution import execute as train_from_folder_to_folder
+from dermtune.ledger import SweepFolder
+from dermtune.monitors import Monitor
+from dermtune.plan import Trial
+from dermtune.signals import Signals
+from dermtune.tuner.admission import Admission
+from dermtune.tuner.driving import Work, drive
+from dermtune.tuner.worker import Execute, Together
+
+
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """The trials that are known before the first of them starts."""
+
+    by_id: Mapping[str, Trial]
+
+    def __call__(self, config: Mapping[str, Any]) -> Sequence[Trial]:
+        return [self.by_id[trial_id] for trial_id in config["trial_ids"]]
+
+
+def run(
+    trials: Sequence[Trial],
+    folder: SweepFolder,
+    place: Place,
+    *,
+    cpus: float = 1,
+    gpus: float | None = None,
+    address: str | None = None,
+    usd_per_hour: float | None = None,
+    budget: Budget | None = None,
+    monitors: Sequence[Monitor] = (),
+    signals: Signals | None = None,
+    execute: Execute = train_from_folder_to_folder,
+    together: Together | None = None,
+) -> Ending:
+    """Run the trials in their order and tell the monitors what happens.
+
+    A trial that raises is recorded as failed at once, one whose worker dies is tried again `CRASHES` times; the
+    others go on. A signal and a full disk stop in order: what is running keeps its last whole checkpoint.
+
+    Args:
+        trials: those that are missing, seed-major.
+        folder: where results go; on several nodes a path that all of them share.
+        place: where images are.
+        cpus: cores of one trial; torch has as many threads, at least one.
+        gpus: GPUs of one trial; None takes one where the cluster has any.
+        address: a running Ray cluster; None starts a local one and stops it again.
+        usd_per_hour: price of an hour, for the manifests.
+        budget: asked before each trial starts.
+        monitors: told in this process; an exception in one is said and ends nothing.
+        signals: the caller's, who may have heard one; None hears them for the length of this run.
+        execute: what runs in the worker.
+        together: what runs there for several heads on the same frozen backbone; None runs them one by one.
+
+    Raises TunerError where there is no such cluster, or no node of it is large enough for a trial.
+    """
+    budget = budget or Budget(Books(folder, trials, usd_per_hour))
+    planned = _Planned({trial.trial_id: trial for trial in trials})
+    admission = Admission(trials, budget, together=together is not None)
+    return drive(
+        Work(chooser=admission, trials_of=planned, n_most=len(trials), together=together),
+        folder,
+        place,
+        cpus=cpus,
+        gpus=gpus,
+        address=address,
+        usd_per_hour=usd_per_hour,
+        budget=budget,
+        monitors=monitors,
+        signals=signals,
+        execute=execute,
+    )

@@ -1,0 +1,84 @@
+"""Trials that train in one program: admitted one by one, each with an end of its own, run again where they must."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from analysis.predictions import read_predictions
+from dermtune import tuner
+from dermtune.budget import Books, Budget, Limits, TrialHours
+from dermtune.ending import Ending
+from dermtune.ledger import SweepFolder
+from dermtune.tuner.admission import Admission
+from dermtune.tuner.cluster import connected
+from dermtune.verify import main as verify_main
+from tests.monitors import Heard
+from tests.plans import planned
+from tests.tiny_sweep import RECIPE, TinySweep
+from tests.tuner_workers import PLACE, Diary, Fake, FakeTogether
+
+HEADS = tuple(
+    replace(trial, config=trial.config.with_levers({"tuning": "head"}))
+    for trial in planned(n_arms=4, n_seeds=1).trials
+)
+
+
+def titles(*numbers):
+    return [HEADS[number].title for number in numbers]
+
+
+def test_of_a_bundle_that_the_budget_cannot_pay_the_first_trials_that_it_can_are_run(tmp_path):
+    books = Books(SweepFolder(tmp_path), HEADS)
+    admission = Admission(Budget(books, Limits(hours=2.5), TrialHours(expected=1.0)))
+    admission.give([HEADS[:3], HEADS[3:]])
+    assert admission.suggest("one") == {"trial_ids": [trial.trial_id for trial in HEADS[:2]]}
+    assert admission.suggest("two") is None  # what is under way may take less
+    admission.on_trial_complete("one")
+    assert admission.suggest("three") == Admission.FINISHED
+    assert admission.refused
+
+
+@pytest.fixture(scope="module")
+def unlucky(tmp_path_factory):
+    """A bundle of four whose first worker dies when two have ended, the second of them diverged."""
+    here = tmp_path_factory.mktemp("bundle")
+    diary, heard, folder = Diary(here / "diary"), Heard(), SweepFolder(here / "sweep")
+    together = FakeTogether(diary=diary, diverging=HEADS[1].title, killed_after=2)
+    with connected(None):
+        ending = tuner.run(
+            HEADS, folder, PLACE, cpus=2, monitors=(heard,), execute=Fake(diary=diary), together=together
+        )
+    return ending, heard, folder, diary
+
+
+def test_one_that_diverges_is_recorded_and_the_others_finish(unlucky):
+    ending, heard, folder, _ = unlucky
+    assert ending == Ending(finished=3, failed=1)
+    assert heard.reasons == {HEADS[1].title: "training loss is nan in epoch 2"}
+    failure = json.loads((folder.trial(HEADS[1].trial_id).path / "failure.json").read_text())
+    assert failure["status"] == "diverged"
+
+
+def test_after_its_worker_was_killed_only_what_had_not_ended_starts_again(unlucky):
+    _, heard, _, diary = unlucky
+    assert [note.trial for note in diary.notes()] == titles(0, 1, 2, 3) + titles(2, 3)
+    again = ["started", "epoch 1", "lost its worker and starts again", "started", "epoch 1", "finished with 0.60"]
+    assert heard.of(HEADS[2]) == heard.of(HEADS[3]) == again
+    assert heard.of(HEADS[0]) == ["started", "epoch 1", "finished with 0.60"]
+
+
+def test_a_sweep_of_heads_is_as_any_other_to_its_report_and_to_verify(tmp_path):
+    recipe = RECIPE.replace("epochs=4, batch_size=64)", 'epochs=4, batch_size=64),\n levers=Levers(tuning="head")')
+    recipe = recipe.replace("import Config, DataConfig,", "import Config, DataConfig, Levers,")
+    sweep = TinySweep.written(tmp_path / "here", tmp_path / "shared", recipe=recipe)
+    said = sweep.run()
+    assert said.returncode == 0, said.stdout
+    manifests = sweep.trials()
+    assert len(manifests) == 4
+    keys = {(manifest["seed"], manifest["frozen_features"]) for manifest in manifests.values()}
+    assert len(keys) == 2  # both arms of a seed share its features
+    assert (sweep.folder / "report" / "report.html").exists()
+    for trial_id, manifest in manifests.items():
+        assert read_predictions(sweep.folder / "trials" / trial_id / "test.parquet").arm == manifest["arm"]
+    assert verify_main([str(sweep.folder), "--strict"]) == 0
