@@ -294,7 +294,7 @@ def drawn_study(rng):
     return shrinkage(first, second_stage(fresh, test=judged))
 
 
-@pytest.mark.parametrize("n", [20, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n", [20, pytest.param(200, marks=pytest.mark.slow)])
 def test_of_drawn_images_the_gain_of_a_search_for_nothing_is_the_yardsticks_and_shrinks_to_nought(n):
     rng = np.random.default_rng(4)
     picks = [found.confirmed for found in (drawn_study(rng) for _ in range(n))]
