@@ -21,7 +21,7 @@ from dermtune.origin import origin
 from dermtune.plan import Trial
 
 if TYPE_CHECKING:
-    from dermtune.train import Outcome
+    from dermtune.train import History, Outcome
 
 EpochRow = Mapping[str, float]
 
@@ -102,13 +102,18 @@ def execute_together(
             folder.clear_failure()
         from dermtune.frozen.training import train_bundle  # takes seconds to import, see `_execute_on_images`
 
+        def record_epoch(histories: "Mapping[str, History]") -> None:
+            if len(trials) == 1:  # one that is stopped early keeps what it has; many are over in seconds
+                folders[trials[0].trial_id].write_history(histories[trials[0].trial_id])
+            on_epoch({trial_id: history[-1] for trial_id, history in histories.items()})
+
         data = _checked_dataset(trials[0], place)
         outcomes = train_bundle(
             trials,
             data,
             place,
             threads=threads,
-            on_epoch=lambda histories: on_epoch({i: history[-1] for i, history in histories.items()}),
+            on_epoch=record_epoch,
             on_progress=lambda what: on_notice(trials[0], what),
             keep_at={i: folder.model for i, folder in folders.items()} if keep_model else None,
         )

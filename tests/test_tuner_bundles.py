@@ -30,8 +30,9 @@ def titles(*numbers):
 
 def test_of_a_bundle_that_the_budget_cannot_pay_the_first_trials_that_it_can_are_run(tmp_path):
     books = Books(SweepFolder(tmp_path), HEADS)
-    admission = Admission(Budget(books, Limits(hours=2.5), TrialHours(expected=1.0)))
-    admission.give([HEADS[:3], HEADS[3:]])
+    budget = Budget(books, Limits(hours=2.5), TrialHours(expected=1.0))
+    admission = Admission(HEADS, budget, together=True)
+    admission.ready(slots=1)
     assert admission.suggest("one") == {"trial_ids": [trial.trial_id for trial in HEADS[:2]]}
     assert admission.suggest("two") is None  # what is under way may take less
     admission.on_trial_complete("one")
@@ -60,9 +61,9 @@ def test_one_that_diverges_is_recorded_and_the_others_finish(unlucky):
     assert failure["status"] == "diverged"
 
 
-def test_after_its_worker_was_killed_only_what_had_not_ended_starts_again(unlucky):
+def test_after_its_worker_was_killed_what_was_done_stays_and_the_others_start_again(unlucky):
     _, heard, _, diary = unlucky
-    assert [note.trial for note in diary.notes()] == titles(0, 1, 2, 3) + titles(2, 3)
+    assert [note.trial for note in diary.notes()] == titles(0, 1, 2, 3) + titles(1, 2, 3)
     again = ["started", "epoch 1", "lost its worker and starts again", "started", "epoch 1", "finished with 0.60"]
     assert heard.of(HEADS[2]) == heard.of(HEADS[3]) == again
     assert heard.of(HEADS[0]) == ["started", "epoch 1", "finished with 0.60"]

@@ -67,11 +67,9 @@ class Events(tune.Callback):
                     self._monitors.epoch(ours[trial_id], row)
             case {"event": "notice", "trial": trial_id, "text": text}:
                 self._monitors.noticed(ours[trial_id], text)
-            case {"event": "finished", "trial": trial_id, "scores": scores}:
-                self._ended.add(trial_id)
+            case {"event": "finished", "trial": trial_id, "scores": scores} if self._is_news(trial, trial_id):
                 self._monitors.finished(ours[trial_id], scores)
-            case {"event": "failed", "trial": trial_id, "reason": reason}:
-                self._ended.add(trial_id)
+            case {"event": "failed", "trial": trial_id, "reason": reason} if self._is_news(trial, trial_id):
                 self._monitors.failed(ours[trial_id], reason)
             case {"event": "out of memory", "said": said}:
                 self._said.update({one.trial_id: said for one in self._open(trial)})
@@ -113,6 +111,12 @@ class Events(tune.Callback):
     def __getstate__(self) -> dict[str, Any]:
         """Tune writes its callbacks to disk; monitors, with their threads and terminals, live in this process."""
         return {}
+
+    def _is_news(self, trial: Any, trial_id: str) -> bool:
+        """Whether the trial's end is to be told; those of several report it again after their worker died."""
+        told = trial_id in self._ended and len(self._trials_of(trial.config)) > 1
+        self._ended.add(trial_id)
+        return not told
 
     def _open(self, trial: Any) -> list[Trial]:
         """Those of ours that Tune's trial runs and that have not ended."""

@@ -118,14 +118,15 @@ def _run_together(trials: Sequence[Trial], job: Job, together: Together) -> None
 
     def end(trial: Trial, result: Mapping[str, float] | Diverged) -> None:
         del waiting[trial.trial_id]
-        _end(trial, folders[trial.trial_id], result)
+        folder = folders[trial.trial_id]
+        _end(trial, folder, result if isinstance(result, Diverged) else _scores_of_sealed(folder, job))
 
     try:
         with contextlib.ExitStack() as alone:
             for folder in folders.values():
                 alone.enter_context(written_alone(folder.path))
             for trial in trials:
-                if scores := _scores_of_sealed(folders[trial.trial_id]):
+                if scores := _scores_of_sealed(folders[trial.trial_id], job):
                     end(trial, scores)
             if waiting:
                 together(
@@ -177,6 +178,6 @@ def _notice(trial: Trial, text: str) -> None:
     tune.report({"event": "notice", "trial": trial.trial_id, "text": text})
 
 
-def _scores_of_sealed(folder: TrialFolder) -> Mapping[str, float]:
-    """Test scores of a trial whose worker died between its seal and its report; empty where nothing is sealed."""
-    return folder.manifest()["scores"]["test"] if folder.is_done() else {}
+def _scores_of_sealed(folder: TrialFolder, job: Job) -> Mapping[str, float]:
+    """The scores that are told of a trial that is sealed; empty where nothing is."""
+    return folder.manifest()["scores"][job.judged_on] if folder.is_done() else {}
