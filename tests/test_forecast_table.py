@@ -125,6 +125,14 @@ def test_a_screening_has_a_row_of_its_own_and_prunes_nothing():
     assert "as expected" not in text
 
 
+def test_heads_that_may_share_their_backbones_features_cost_at_most_what_is_foretold():
+    frozen = {"focal_gamma": 0.0, "tuning": "head"}
+    heads = asking(planned(n_arms=2), baseline=frozen, grid={}, arms={"soft": {"focal_gamma": 2.0}})
+    text = printed(foreseen(heads))
+    assert row(text, "in all, at most").split()[:2] == ["0", "4"]
+    assert row(text, "time").endswith("heads that share their backbone's features take less")
+
+
 def test_a_forecast_loads_no_training_stack():
     heavy = {"ray", "torch", "mlflow", "transformers"}
     code = f"import sys, dermtune.forecast; print(sorted({heavy} & {{*sys.modules}}))"

@@ -84,9 +84,10 @@ def forecast(
     `spared` are ids of trials that no look asks for any more. Where a first stage is still to find the plan's arms,
     those of the plan stand for them.
     """
+    ended = {*done, *spared}
     return Forecast(
         plan=plan,
-        missing=tuple(trial for trial in plan.trials if trial.trial_id not in {*done, *spared}),
+        missing=tuple(trial for trial in plan.trials if trial.trial_id not in ended),
         pace=pace,
         budget=budget,
         gpus=gpus,

@@ -89,7 +89,12 @@ def _first_rows(table: Table, cost: FirstCost, *, priced: bool) -> None:
 
 
 def _at_most(forecast: Forecast) -> bool:
-    return forecast.first is not None or forecast.plan.sweep.repeats == "adaptive"
+    return forecast.first is not None or forecast.plan.sweep.repeats == "adaptive" or _has_heads(forecast)
+
+
+def _has_heads(forecast: Forecast) -> bool:
+    """Whether trials are to run that may share what their frozen backbone sees, and are timed as if they did not."""
+    return any(trial.config.levers.tuning == "head" for trial in forecast.missing)
 
 
 def _looks(forecast: Forecast) -> Table:
@@ -173,7 +178,8 @@ def _time(forecast: Forecast) -> Text:
         low, high = map(duration, forecast.pace.quartiles)
         each += "" if low == high else f" ({low} to {high} at a step's quartiles)"
     what = f"{duration(seconds)} in all, {count(forecast.n_missing, 'trial')} of {each}"
-    return Text(f"{what}, {origin}; {_wall(forecast, seconds)}")
+    heads = "; heads that share their backbone's features take less" if _has_heads(forecast) else ""
+    return Text(f"{what}, {origin}; {_wall(forecast, seconds)}{heads}")
 
 
 def _wall(forecast: Forecast, seconds: float) -> str:
