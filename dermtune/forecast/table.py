@@ -93,7 +93,7 @@ def _at_most(forecast: Forecast) -> bool:
 
 
 def _has_heads(forecast: Forecast) -> bool:
-    """Whether trials are to run that may share what their frozen backbone sees, and are timed as if they did not."""
+    """Whether trials are to run that may share a frozen backbone's features, and are timed as if they did not."""
     return any(trial.config.levers.tuning == "head" for trial in forecast.missing)
 
 
