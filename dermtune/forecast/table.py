@@ -177,7 +177,8 @@ def _time(forecast: Forecast) -> Text:
     if forecast.pace.quartiles:
         low, high = map(duration, forecast.pace.quartiles)
         each += "" if low == high else f" ({low} to {high} at a step's quartiles)"
-    what = f"{duration(seconds)} in all, {count(forecast.n_missing, 'trial')} of {each}"
+    whole = "in all" if forecast.first is None else "after the first stage"
+    what = f"{duration(seconds)} {whole}, {count(forecast.n_missing, 'trial')} of {each}"
     heads = "; heads that share their backbone's features take less" if _has_heads(forecast) else ""
     return Text(f"{what}, {origin}; {_wall(forecast, seconds)}{heads}")
 
