@@ -16,7 +16,7 @@ from analysis.noise import RUN_SD
 from analysis.records import ArmCourse, Comparison, Estimand, Fate, Repeats
 from analysis.resampling import Draws
 from analysis.scores import ScoreTable
-from analysis.study import SourceError, Study, as_given, on_first
+from analysis.study import SourceError, Study, as_given, n_diverged, on_first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +29,11 @@ class Asking:
     draws: Draws = Draws(n_resamples=10_000, seed=0)  # noqa: RUF009 frozen
     table: ScoreTable | None = None
     """The scores, where nothing else is known."""
+
+    @property
+    def as_sweeps(self) -> bool:
+        """Whether a sweep's own end asks the same, but for the draws."""
+        return (self.estimand, self.run_sd) == ("both", RUN_SD)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,10 +61,13 @@ def sit(study: Study, own: Study, asking: Asking) -> Sitting:
 
     Raises MetricError for a metric that there is not, SourceError for a baseline that there is not.
     """
-    if own.question.adaptive and asking.table is None:
+    adaptive, baseline = own.question.adaptive and asking.table is None, own.question.baseline
+    lost = adaptive and study.question.baseline != baseline and _lacks_baseline(own)
+    if adaptive and not lost:
         return _at_own_looks(study, own, asking)
     looked = at_look(study)
-    return _whole(looked.study, looked.look, asking)
+    told = [f"no arm stopped: {baseline}, the sweep's baseline, has no finished run at the first look"] * lost
+    return _whole(replace(looked.study, problems=(*told, *looked.study.problems)), looked.look, asking)
 
 
 def course_of(study: Study) -> Course:
@@ -92,11 +100,21 @@ def _at_own_looks(study: Study, own: Study, asking: Asking) -> Sitting:
         sitting = _whole(looked.study, looked.look, asking)
         return replace(sitting, repeats=_repeats(own, course))
     last = _whole(at_stages(study, course), course.stages[-1].look, asking)
-    if study is not own or asking != Asking() or study.corrected is not None:
-        found = {len(course.stages): last.comparisons}
+    otherwise = study is not own or not asking.as_sweeps or study.corrected is not None
+    if otherwise or asking != Asking():
+        found = {course.stages[-1].look.number: last.comparisons}
         for stage in _others(course):
             found[stage.look.number] = _whole(_on(study, stage), stage.look, asking).comparisons
-    return replace(last, comparisons=_own_comparisons(last.design, course, found), repeats=_repeats(own, course))
+    comparisons = _own_comparisons(last.design, course, found)
+    return replace(last, comparisons=comparisons, repeats=replace(_repeats(own, course), otherwise=otherwise))
+
+
+def _lacks_baseline(own: Study) -> bool:
+    """Whether the first look is complete and the sweep's own baseline, by which arms stop, has no run there."""
+    asked = own.question
+    first = asked.seeds[: asked.looks[0]]
+    there = any(run.seed in first for arm in own.arms if arm.name == asked.baseline for run in arm.runs)
+    return not there and n_complete(own, [*asked.arms]) >= len(first)
 
 
 def _followed(own: Study, found: dict[int, Sequence[Comparison]]) -> Course:
@@ -105,8 +123,9 @@ def _followed(own: Study, found: dict[int, Sequence[Comparison]]) -> Course:
     arms = (question.baseline, *(arm for arm in question.arms if arm != question.baseline))
 
     def judge(stage: Stage) -> Mapping[str, Fate]:
-        found[stage.look.number] = _whole(_on(given, stage), stage.look, Asking()).comparisons
-        return fates_of(stage, found[stage.look.number], question.margin)
+        at = _on(given, stage)
+        found[stage.look.number] = _whole(at, stage.look, Asking()).comparisons
+        return _never_trained(at, stage) | fates_of(stage, found[stage.look.number], question.margin)
 
     return follow(
         arms,
@@ -115,6 +134,14 @@ def _followed(own: Study, found: dict[int, Sequence[Comparison]]) -> Course:
         n_complete=lambda arm: n_complete(own, [arm]),
         judge=judge,
     )
+
+
+def _never_trained(at: Study, stage: Stage) -> dict[str, Fate]:
+    """Arms that diverged with every seed of the look: there is nothing to judge, and nothing to hope for.
+
+    A run that failed may be tried again, and its arm stays open.
+    """
+    return {arm: "given up" for arm in stage.judged if n_diverged(at, arm) == stage.look.n_seeds}
 
 
 def _on(study: Study, stage: Stage) -> Study:
@@ -135,10 +162,7 @@ def _own_comparisons(
     The sweep's baseline, where another is asked for, is judged by the last. An arm without a run then has none.
     """
     by_look = {number: {c.arm: c for c in of_look} for number, of_look in found.items()}
-    looks = {
-        arm.name: course.stages[-1].look if arm.name == course.baseline else course.look_of(arm.name)
-        for arm in design.others
-    }
+    looks = {arm.name: course.look_of(arm.name) for arm in design.others}
     return tuple(
         replace(by_look[look.number][arm], look=look) for arm, look in looks.items() if arm in by_look[look.number]
     )
@@ -146,23 +170,27 @@ def _own_comparisons(
 
 def _repeats(own: Study, course: Course) -> Repeats:
     """The course as a report tells it."""
-    there = {arm.name: len(arm.runs) for arm in own.arms}
     fates: dict[str, Fate] = {course.baseline: "open" if course.open else "decided", **course.fates}
-    n_last = own.question.looks[-1]
     return Repeats(
         looks=own.question.looks,
         reached=len(course.stages),
-        arms=tuple(
-            ArmCourse(
-                arm=arm,
-                fate=fate,
-                look=course.look_of(arm).number if course.stages else 0,
-                n_seeds=course.n_seeds(arm),
-                spared=0 if fate == "open" else n_last - course.n_seeds(arm),
-                unused=max(0, there.get(arm, 0) - course.n_seeds(arm)) if course.stages else 0,
-            )
-            for arm, fate in fates.items()
-        ),
+        arms=tuple(_arm_course(own, course, arm, fate) for arm, fate in fates.items()),
+    )
+
+
+def _arm_course(own: Study, course: Course, arm: str, fate: Fate) -> ArmCourse:
+    """What became of one arm; its look's number is its place among those declared."""
+    place = {stage.look.n_seeds: number for number, stage in enumerate(course.stages, start=1)}
+    n_seeds, order = course.n_seeds(arm), own.question.seeds
+    beyond = {run.seed for of in own.arms if of.name == arm for run in of.runs} - set(order[:n_seeds])
+    unused = len(beyond) if course.stages else 0
+    return ArmCourse(
+        arm=arm,
+        fate=fate,
+        look=place[course.look_of(arm).n_seeds] if course.stages else 0,
+        n_seeds=n_seeds,
+        spared=0 if fate == "open" else max(0, own.question.looks[-1] - n_seeds - unused),
+        unused=unused,
     )
 
 

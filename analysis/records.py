@@ -243,7 +243,7 @@ class ArmCourse:
     n_seeds: int
     """Seeds that its verdict rests on."""
     spared: int
-    """Seeds up to the last look that it need not have."""
+    """Seeds up to the last look that it need not have, and has not."""
     unused: int
     """Further seeds that are there and enter no verdict."""
 
@@ -257,7 +257,9 @@ class Repeats:
     reached: int
     """Looks that are behind; 0 before the first."""
     arms: tuple[ArmCourse, ...]
-    """The baseline first."""
+    """The sweep's baseline first."""
+    otherwise: bool = False
+    """Whether verdicts answer another question than the sweep's own, by which arms stopped."""
 
     @property
     def spent(self) -> int:
@@ -334,6 +336,15 @@ class Report:
         """Confidence of the intervals that verdicts rest on; None where looks of unlike levels judged them."""
         levels = {self.level_of(comparison) for comparison in self.comparisons} or {self.level}
         return levels.pop() if len(levels) == 1 else None
+
+    def class_deltas_of(self, comparison: Comparison) -> Mapping[str, float]:
+        """Delta of each class's recall; where arms stopped at looks of their own, that of the long tail.
+
+        The tail judges all arms at the last look: a class and an arm have one delta in all of the report.
+        """
+        if self.repeats is None or self.tail is None:
+            return comparison.class_deltas
+        return {k.name: held.delta for k in self.tail.classes for held in k.recall if held.arm == comparison.arm}
 
     def level_of(self, comparison: Comparison) -> float:
         """Confidence of one comparison's interval."""

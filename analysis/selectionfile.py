@@ -10,6 +10,8 @@ from analysis.findings.selection import FirstStage, Picked, Stage, State, Tried
 from analysis.study import SourceError, check_names
 
 NAME = "selection.json"
+PLANNED = "first.json"
+"""What a first stage is asked, before it has picked."""
 FORMAT = 1
 
 
@@ -33,6 +35,24 @@ def read_selection(folder: Path) -> FirstStage | None:
     check_names(str(path), "an arm", [*(one.name for one in first.tried), *(pick.arm for pick in first.picks)])
     check_names(str(path), "a lever", {lever for one in first.tried for lever in one.levers})
     return first
+
+
+def why_not_judged(folder: Path) -> str:
+    """Why there are no arms to judge in the folder of a sweep that has its first stage alone; empty elsewhere."""
+    if (folder / NAME).is_file():
+        state = "has picked the arms, and none of them is trained yet"
+    elif (folder / PLANNED).is_file():
+        state = "has not ended, and no arm is picked yet"
+    else:
+        return ""
+    return f"{folder}: its first stage {state}, so there is nothing to judge; the sweep's own command goes on"
+
+
+def is_judged_by(first: FirstStage, arms: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether each pick is the arm of its name, the same levers at the same values."""
+    tried = {one.number: one for one in first.tried}
+    baseline = first.tried[0].levers
+    return all(arms.get(pick.arm) == {**baseline, **tried[pick.number].levers} for pick in first.picks)
 
 
 def _first_stage(plain: Mapping[str, Any]) -> FirstStage:

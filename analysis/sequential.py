@@ -21,7 +21,7 @@ from analysis.multiplicity import dunnett_probability
 from analysis.noise import RUN_SD, SeedNoise, Term, pooled_noise
 from analysis.planning import Variation
 from analysis.records import Fate
-from analysis.variance import Contrast, seed_term, t_quantile
+from analysis.variance import Contrast, effective_seeds, seed_term, t_quantile
 
 BASELINE = "baseline"
 
@@ -88,7 +88,7 @@ def contrasts(sweep: Scored, seeds: Mapping[str, int]) -> list[Contrast]:
 def _contrast(arm: str, noise: SeedNoise, images: Term, means: Mapping[str, float]) -> Contrast:
     """What `analysis.variance.contrast` makes of runs of which no image is known: paired where seeds are shared."""
     coefficients, runs, baseline = {arm: 1.0, BASELINE: -1.0}, noise.runs[arm], noise.runs[BASELINE]
-    parts = noise.parts(arm, coefficients)
+    parts, counts = noise.parts(arm, coefficients), (len(runs.seeds), len(baseline.seeds))
     return Contrast(
         name=arm,
         coefficients=coefficients,
@@ -97,7 +97,9 @@ def _contrast(arm: str, noise: SeedNoise, images: Term, means: Mapping[str, floa
         seed=seed_term(parts),
         img=images,
         res=Term(variance=0.0, df=math.inf),
-        n_seeds=min(len(runs.seeds), len(baseline.seeds)),
+        n_seeds=min(counts),
+        most_seeds=max(counts),
+        n_effective=effective_seeds(list(coefficients.values()), counts),
         res_of_one=0.0,
     )
 

@@ -17,7 +17,7 @@ from analysis.lookahead import ahead
 from analysis.predictions import PredictionError, Predictions, read_predictions
 from analysis.relabelling import read_labels
 from analysis.scores import ScoreTable, load_scores
-from analysis.selectionfile import read_selection
+from analysis.selectionfile import is_judged_by, read_selection, why_not_judged
 from analysis.spending import SpendingError, spending
 from analysis.split import Split
 from analysis.study import Correction, Question, SetAside, SourceError, Study, Tested
@@ -27,6 +27,11 @@ FORMAT = 1
 
 _SPLITS = {"train": "training", "val": "validation"}
 """How a person names a split, where it is not by its own name."""
+
+_OTHER_PICKS = (
+    "selection.json has other picks than the arms that are judged here, and is left out: the sweep's own command "
+    "goes on with those"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +67,8 @@ def load_study(path: Path, *, quick: bool = False, labels: Path | None = None) -
         return _load_sweep(path, quick=quick, labels=correction)
     if path.is_file() and path.suffix.lower() == ".csv":
         return load_index(path, quick=quick, labels=correction)
+    if waiting := why_not_judged(path):
+        raise SourceError(waiting)
     kind = "a folder without sweep.json" if path.is_dir() else "another file" if path.exists() else "nothing"
     raise SourceError(
         f"{path} must be a sweep's folder (with sweep.json) or an index CSV (arm, seed, path), got {kind}"
@@ -79,17 +86,18 @@ def _load_sweep(folder: Path, *, quick: bool, labels: Correction | None) -> Stud
     for name in {trial.arm for trial in trials} - set(question.arms):
         raise SourceError(f"{path}: a trial's arm must be one of the arms, got {name!r}")
     selection = None if quick else read_selection(folder)
+    strayed = [] if selection is None or is_judged_by(selection, question.arms) else [_OTHER_PICKS]
     manifests = [trial.manifest for trial in trials if isinstance(trial, _Trial)]
     spent = _spent([folder / "trials" / entry["trial_id"] for entry in asked["trials"]])
     study = assemble(
         question,
         ahead(partial(_tested, quick=quick), trials),
         provenance=_provenance(manifests) | spent.provenance,
-        problems=[*_left_out(manifests), *_mixtures(manifests), *spent.problems],
+        problems=[*_left_out(manifests), *_mixtures(manifests), *spent.problems, *strayed],
         quick=quick,
         labels=labels,
     )
-    return replace(study, selection=selection)
+    return replace(study, selection=None if strayed else selection)
 
 
 def _question(asked: Mapping[str, Any]) -> Question:
@@ -205,8 +213,10 @@ def _read_sealed(trial: _Trial, name: str) -> Predictions:
     if found != sealed:
         raise SourceError(f"{path} has not the hash that its manifest says")
     predictions = read_predictions(path)
-    if (predictions.arm, predictions.seed) != (trial.arm, trial.seed):
-        raise SourceError(f"{path} is of {predictions.arm} · seed {predictions.seed}")
+    # The arm is not compared: a search that picks anew gives a done trial's levers another place, and so a name.
+    if (predictions.trial_id, predictions.seed) != (trial.trial_id, trial.seed):
+        found = f"trial {predictions.trial_id}, {predictions.arm} · seed {predictions.seed}"
+        raise SourceError(f"{path} is of {found}")
     return predictions
 
 

@@ -37,6 +37,10 @@ class Contrast:
     res: Term
     n_seeds: int
     """Fewest runs of an arm that enters."""
+    most_seeds: int
+    """Most runs of an arm that enters."""
+    n_effective: float
+    """Runs an arm that, equally many of each, would leave as much to seeds: sum c^2 / sum (c^2 / R_a)."""
     res_of_one: float
     """Variance from the seed x unit residual if each arm had one run."""
     notes: tuple[str, ...] = ()
@@ -54,7 +58,7 @@ class Contrast:
     @property
     def seed_of_one(self) -> float:
         """Variance from seeds if each arm had one run."""
-        return self.seed.variance * self.n_seeds
+        return self.seed.variance * self.n_effective
 
     def total(self, estimand: Estimand) -> Term:
         """The contrast's variance for the population that the interval speaks for.
@@ -67,7 +71,7 @@ class Contrast:
 
     def forecast(self, n_seeds: int, estimand: Estimand) -> Term:
         """`total` as it would be with `n_seeds` (two or more) runs of each arm and the same images."""
-        known_by = self.seed.df / (self.n_seeds - 1) if self.n_seeds > 1 else 1.0
+        known_by = self.seed.df / (self.n_effective - 1) if self.n_seeds > 1 else 1.0
         seed = Term(variance=self.seed_of_one / n_seeds, df=known_by * (n_seeds - 1))
         res = Term(variance=self.res_of_one / n_seeds, df=math.inf)
         img = Term(variance=self.img_alone + res.variance, df=self.img.df)
@@ -85,7 +89,7 @@ class Interval:
 def contrast(name: str, coefficients: Mapping[str, float], noise: SeedNoise, units: Units) -> Contrast:
     """The contrast sum_a c_a (mean score of arm a), paired by seed where all its arms have the same seeds."""
     runs = [noise.runs[arm] for arm in coefficients]
-    weights = list(coefficients.values())
+    weights, counts = list(coefficients.values()), [len(run.seeds) for run in runs]
     paired = is_paired(runs)
     samples = (
         [_combined(runs, weights)] if paired else [c * run.influence for c, run in zip(weights, runs, strict=True)]
@@ -101,10 +105,19 @@ def contrast(name: str, coefficients: Mapping[str, float], noise: SeedNoise, uni
         seed=seed_term(parts),
         img=pooled(_image_terms(influence, units)),
         res=pooled(residuals),
-        n_seeds=min(len(run.seeds) for run in runs),
+        n_seeds=min(counts),
+        most_seeds=max(counts),
+        n_effective=effective_seeds(weights, counts),
         res_of_one=sum(len(sample) * term.variance for sample, term in zip(samples, residuals, strict=True)),
         notes=_notes(runs, influence, noise, parts, units),
     )
+
+
+def effective_seeds(weights: Sequence[float], counts: Sequence[int]) -> float:
+    """Runs an arm that would leave as much of the seeds' chance as unequal `counts` of runs do."""
+    if len({*counts}) == 1:
+        return float(counts[0])
+    return sum(c * c for c in weights) / sum(c * c / n for c, n in zip(weights, counts, strict=True))
 
 
 def _total(seed: Term, img: Term, res: Term, estimand: Estimand) -> Term:

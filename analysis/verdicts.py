@@ -7,7 +7,7 @@ from functools import partial
 
 from analysis.records import Estimand, GuardResult, Verdict
 from analysis.variance import Contrast, Interval, t_quantile
-from analysis.words import higher_is_better, metric_title, unit_of
+from analysis.words import higher_is_better, interval_title, metric_title, unit_of
 
 MOST_SEEDS = 200
 """Beyond this many seeds an arm nobody waits for a decision."""
@@ -27,7 +27,7 @@ class Evidence:
     interval: Interval
     """The interval that holds for all arms at once."""
     interval_90: Interval
-    """The 90% interval of this arm alone: two one-sided tests at 5% (Schuirmann 1987)."""
+    """The interval of this arm alone at twice the error, 90% of 95%: two one-sided tests (Schuirmann 1987)."""
     margin: float
     guards: Sequence[GuardResult]
     contrast: Contrast
@@ -67,7 +67,7 @@ def seeds_to_decide(evidence: Evidence, decides: Decides) -> int | None:
     """
     if evidence.estimand == "images":
         return None
-    for n_seeds in range(max(2, evidence.contrast.n_seeds + 1), MOST_SEEDS + 1):
+    for n_seeds in range(max(2, evidence.contrast.most_seeds + 1), MOST_SEEDS + 1):
         total = evidence.contrast.forecast(n_seeds, evidence.estimand)
         if decides(_half_width(evidence, total.df, total.variance)):
             return n_seeds
@@ -160,7 +160,7 @@ def _better(evidence: Evidence) -> str:
 
 
 def _sentence(evidence: Evidence, interval: Interval, where: str, *more: str) -> str:
-    level = "90% interval" if interval is evidence.interval_90 else "interval"
+    level = interval_title(2 * evidence.level - 1 if interval is evidence.interval_90 else None)
     unit = unit_of(evidence.metric)
     ends = unit.interval(interval.low, interval.high) + unit.symbol
     said = f"{unit.said(evidence.delta)}; the {level}, {ends}, {where}"

@@ -45,6 +45,16 @@ class Unit:
     decimals: int
     """Decimals in a table; a sentence has one less."""
 
+    @property
+    def of_scores(self) -> str:
+        """`, percent` behind the name of an axis of scores; empty where the metric has no unit."""
+        return self.symbol and ", percent"
+
+    @property
+    def of_deltas(self) -> str:
+        """`, points` behind that of an axis or a column of differences."""
+        return self.symbol and ", points"
+
     def score(self, value: float) -> str:
         """`66.33` of .6633."""
         return _minus(f"{value * self.factor:.{self.decimals}f}")

@@ -26,6 +26,7 @@ from dermtune.room import Room, room
 from dermtune.rounds import in_rounds
 from dermtune.shipping import log_model
 from dermtune.signals import Signals
+from dermtune.spared import spared_in
 from dermtune.steps import steps
 from dermtune.task import Manifests, Task
 from dermtune.timing import TimingError, time_kinds
@@ -142,7 +143,8 @@ def _time_trials(task: Task, done: Manifests, console: Console) -> None:
 def _room(task: Task) -> Room:
     """What there is on the sweep's disk, and what the trials that are missing now need."""
     done = task.folder.done(task.plan.trials)
-    return room(task.folder, done, len(task.plan.trials) - len(done))
+    n_spared = len(spared_in(task.folder, task.plan, done))
+    return room(task.folder, done, len(task.plan.trials) - len(done) - n_spared)
 
 
 def _list_left_out(task: Task, console: Console) -> None:

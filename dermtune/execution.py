@@ -5,6 +5,7 @@ import functools
 import hashlib
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 EpochRow = Mapping[str, float]
 
+OnEnd = Callable[[Trial, Mapping[str, float] | Diverged], None]
+"""Told a trial's test scores, or how it diverged."""
+
 
 def execute(
     trial: Trial,
@@ -36,41 +40,33 @@ def execute(
     usd_per_hour: float | None = None,
     on_epoch: Callable[[EpochRow], None],
     on_notice: Callable[[str], None],
+    on_images: bool = False,
     keep_model: bool = False,
 ) -> Mapping[str, float]:
     """The trial's test scores, after its folder holds all that it leaves behind.
 
     A trial that was cut off goes on from its last checkpoint. `on_notice` is told what went wrong and was got over,
-    in a clause that follows the trial's name. `keep_model` leaves the trained model there as well, as no part of
-    what makes a trial done. What goes wrong (Diverged, ModelError, DataError) is raised: the caller records it.
+    in a clause that follows the trial's name. `on_images` says that the model is known to be Unfit for kept
+    features, else that is found out here, as a part of the same attempt. `keep_model` leaves the trained model
+    there as well, as no part of what makes a trial done. What goes wrong (Diverged, ModelError, DataError) is
+    raised: the caller records it.
     """
-    if hindrance(trial.config) is None:
-        ended: list[Mapping[str, float] | Diverged] = []
-        with contextlib.suppress(Unfit):
-            execute_together(
-                (trial,),
-                place,
-                {trial.trial_id: folder},
-                threads=threads,
-                gpus=gpus,
-                usd_per_hour=usd_per_hour,
-                on_epoch=lambda rows: on_epoch(rows[trial.trial_id]),
-                on_notice=lambda _, what: on_notice(what),
-                on_end=lambda _, result: ended.append(result),
-                keep_model=keep_model,
-            )
-            return _or_raised(ended[0])
-    return _execute_on_images(
-        trial,
-        place,
-        folder,
-        threads=threads,
-        gpus=gpus,
-        usd_per_hour=usd_per_hour,
-        on_epoch=on_epoch,
-        on_notice=on_notice,
-        keep_model=keep_model,
-    )
+    with folder.metered(gpus=gpus, usd_per_hour=usd_per_hour) as meter:
+        folder.clear_failure()
+        ours = _Attempted(trial, folder, meter)
+        how = _How(place=place, threads=threads, gpus=gpus, keep_model=keep_model)
+        if not on_images and hindrance(trial.config) is None:
+            ended: list[Mapping[str, float] | Diverged] = []
+            with contextlib.suppress(Unfit):
+                _train_on_features(
+                    (ours,),
+                    how,
+                    on_epoch=lambda rows: on_epoch(rows[trial.trial_id]),
+                    on_notice=lambda _, what: on_notice(what),
+                    on_end=lambda _, result: ended.append(result),
+                )
+                return _or_raised(ended[0])
+        return _train_on_images(ours, how, on_epoch=on_epoch, on_notice=on_notice)
 
 
 def execute_together(
@@ -83,7 +79,7 @@ def execute_together(
     usd_per_hour: float | None = None,
     on_epoch: Callable[[Mapping[str, EpochRow]], None],
     on_notice: Callable[[Trial, str], None],
-    on_end: Callable[[Trial, Mapping[str, float] | Diverged], None],
+    on_end: OnEnd,
     keep_model: bool = False,
 ) -> None:
     """Train the heads of a bundle (`dermtune.frozen.bundles`) in one program.
@@ -95,38 +91,40 @@ def execute_together(
     with contextlib.ExitStack() as all_of_them:
         attempts = {}
         for trial_id, folder in folders.items():
-            # A checkpoint is of a version that trained heads on images: this attempt keeps nothing of it.
-            shutil.rmtree(folder.checkpoint, ignore_errors=True)
             metered = folder.metered(gpus=gpus, usd_per_hour=usd_per_hour, share=1 / len(trials))
             attempts[trial_id] = all_of_them.enter_context(_Attempt(metered))
             folder.clear_failure()
-        from dermtune.frozen.training import train_bundle  # takes seconds to import, see `_execute_on_images`
 
-        def record_epoch(histories: "Mapping[str, History]") -> None:
-            if len(trials) == 1:  # one that is stopped early keeps what it has; many are over in seconds
-                folders[trials[0].trial_id].write_history(histories[trials[0].trial_id])
-            on_epoch({trial_id: history[-1] for trial_id, history in histories.items()})
+        def end(trial: Trial, result: Mapping[str, float] | Diverged) -> None:
+            attempts[trial.trial_id].end(result if isinstance(result, Diverged) else None)
+            on_end(trial, result)
 
-        data = _checked_dataset(trials[0], place)
-        outcomes = train_bundle(
-            trials,
-            data,
-            place,
-            threads=threads,
-            on_epoch=record_epoch,
-            on_progress=lambda what: on_notice(trials[0], what),
-            keep_at={i: folder.model for i, folder in folders.items()} if keep_model else None,
+        _train_on_features(
+            [_Attempted(t, folders[t.trial_id], attempts[t.trial_id].meter) for t in trials],
+            _How(place=place, threads=threads, gpus=gpus, keep_model=keep_model),
+            on_epoch=on_epoch,
+            on_notice=on_notice,
+            on_end=end,
         )
-        for trial in trials:
-            attempt, result = attempts[trial.trial_id], outcomes[trial.trial_id]
-            if isinstance(result, Diverged):
-                attempt.end(result)
-                on_end(trial, result)
-            else:
-                folder = folders[trial.trial_id]
-                scores = _finish(trial, result, folder, data, attempt.meter, threads=threads, gpus=gpus)
-                attempt.end()
-                on_end(trial, scores)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _How:
+    """On what trials are trained, and what is kept of them."""
+
+    place: Place
+    threads: int
+    gpus: float
+    keep_model: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempted:
+    """One trial, and where what it leaves behind and what it takes are written."""
+
+    trial: Trial
+    folder: TrialFolder
+    meter: Meter
 
 
 class _Attempt(contextlib.AbstractContextManager["_Attempt"]):
@@ -150,58 +148,83 @@ def _or_raised(result: Mapping[str, float] | Diverged) -> Mapping[str, float]:
     return result
 
 
-def _execute_on_images(
-    trial: Trial,
-    place: Place,
-    folder: TrialFolder,
+def _train_on_features(
+    bundle: Sequence[_Attempted],
+    how: _How,
     *,
-    threads: int,
-    gpus: float,
-    usd_per_hour: float | None,
-    on_epoch: Callable[[EpochRow], None],
-    on_notice: Callable[[str], None],
-    keep_model: bool,
+    on_epoch: Callable[[Mapping[str, EpochRow]], None],
+    on_notice: Callable[[Trial, str], None],
+    on_end: OnEnd,
+) -> None:
+    """Train a bundle's heads, one or several; each is sealed before the next one's model is written."""
+    from dermtune.frozen.training import train_bundle  # takes seconds to import, see `_train_on_images`
+
+    first = bundle[0]
+    by_id = {ours.trial.trial_id: ours for ours in bundle}
+
+    def record_epoch(histories: "Mapping[str, History]") -> None:
+        for ours in bundle:
+            # A checkpoint is of a version that trained heads on images: nothing goes on from it any more.
+            shutil.rmtree(ours.folder.checkpoint, ignore_errors=True)
+        if len(bundle) == 1:  # one that is stopped early keeps what it has; many are over in seconds
+            first.folder.write_history(histories[first.trial.trial_id])
+        on_epoch({trial_id: history[-1] for trial_id, history in histories.items()})
+
+    data = _checked_dataset(first.trial, how.place)
+    outcomes = train_bundle(
+        [ours.trial for ours in bundle],
+        data,
+        how.place,
+        threads=how.threads,
+        on_epoch=record_epoch,
+        on_progress=lambda what: on_notice(first.trial, what),
+        keep_at={trial_id: ours.folder.model for trial_id, ours in by_id.items()} if how.keep_model else None,
+    )
+    for trial, outcome in outcomes:
+        if isinstance(outcome, Diverged):
+            on_end(trial, outcome)
+        else:
+            on_end(trial, _finish(by_id[trial.trial_id], outcome, data, how))
+
+
+def _train_on_images(
+    ours: _Attempted, how: _How, *, on_epoch: Callable[[EpochRow], None], on_notice: Callable[[str], None]
 ) -> Mapping[str, float]:
     """What `execute` gives, by way of the whole model and images."""
-    with folder.metered(gpus=gpus, usd_per_hour=usd_per_hour) as meter:
-        # torch and transformers take seconds to import: a driver that only plans must not pay for them.
-        from dermtune.train import History, train
+    # torch and transformers take seconds to import: a driver that only plans must not pay for them.
+    from dermtune.train import History, train
 
-        folder.clear_failure()
+    def record_epoch(history: History) -> None:
+        ours.meter.keep()
+        ours.folder.write_history(history)
+        on_epoch(history[-1])
 
-        def record_epoch(history: History) -> None:
-            meter.keep()
-            folder.write_history(history)
-            on_epoch(history[-1])
+    def note(what: str) -> None:
+        ours.folder.note(what)
+        on_notice(what)
 
-        def note(what: str) -> None:
-            folder.note(what)
-            on_notice(what)
-
-        data = _checked_dataset(trial, place)
-        outcome = train(
-            trial,
-            data,
-            checkpoint=folder.checkpoint,
-            threads=threads,
-            on_epoch=record_epoch,
-            on_notice=note,
-            keep_at=folder.model if keep_model else None,
-        )
-        return _finish(trial, outcome, folder, data, meter, threads=threads, gpus=gpus)
+    data = _checked_dataset(ours.trial, how.place)
+    outcome = train(
+        ours.trial,
+        data,
+        checkpoint=ours.folder.checkpoint,
+        threads=how.threads,
+        on_epoch=record_epoch,
+        on_notice=note,
+        keep_at=ours.folder.model if how.keep_model else None,
+    )
+    return _finish(ours, outcome, data, how)
 
 
-def _finish(
-    trial: Trial, outcome: "Outcome", folder: TrialFolder, data: Dataset, meter: Meter, *, threads: int, gpus: float
-) -> Mapping[str, float]:
+def _finish(ours: _Attempted, outcome: "Outcome", data: Dataset, how: _How) -> Mapping[str, float]:
     """The trial's test scores, after history, predictions and, last, its manifest are in the folder."""
-    scores = _write(outcome, folder)
-    made_on = {**origin(), "device": outcome.device, "threads": threads, "gpus": gpus}
+    scores = _write(outcome, ours.folder)
+    made_on = {**origin(), "device": outcome.device, "threads": how.threads, "gpus": how.gpus}
     if outcome.frozen_features is not None:
         made_on["frozen_features"] = outcome.frozen_features
-    about = {**_identity(trial), "quarantine": data.quarantine.counts(), "scores": scores, **made_on}
+    about = {**_identity(ours.trial), "quarantine": data.quarantine.counts(), "scores": scores, **made_on}
     finished = datetime.now(UTC).isoformat(timespec="seconds")
-    folder.finish({**about, **bill(meter.stop()), "finished": finished})
+    ours.folder.finish({**about, **bill(ours.meter.stop()), "finished": finished})
     return scores["test"]
 
 

@@ -14,7 +14,8 @@ from analysis.words import count
 from dermtune.config import UserError
 from dermtune.ledger import SweepFolder
 from dermtune.plan import Plan, Trial
-from dermtune.recorded import read_recorded
+from dermtune.recorded import picked, read_recorded
+from dermtune.spared import spared_in
 from dermtune.steps import steps
 from dermtune.tracking import Exporter, Status
 from dermtune.uris import shown, tracking_uri, where_to_look
@@ -89,9 +90,10 @@ def _sent(
         exporter = Exporter(
             uri, plan, folder, question, lambda n_trials: progress(what, n_trials, len(plan.trials))
         )
-        result = folder.selection if plan.stage else folder.report
-        if result.exists():
-            exporter.attach((result,))
+        if plan.stage and picked(folder) is not None:
+            exporter.attach((folder.selection,))
+        elif not plan.stage and folder.report.exists():
+            exporter.attach((folder.report,))
         if runs_now:
             for trial in _begun(plan, folder):
                 exporter.started(trial)
@@ -106,7 +108,7 @@ def _begun(plan: Plan, folder: SweepFolder) -> Iterator[Trial]:
     """The trials that a driver which is alive trains now, or will go on with."""
     for trial in plan.trials:
         files = folder.trial(trial.trial_id)
-        if files.path.is_dir() and files.failure() is None:
+        if files.path.is_dir() and files.failure() is None and files.pruned() is None:
             yield trial
 
 
@@ -116,13 +118,19 @@ def _status(plan: Plan, folder: SweepFolder) -> Status:
     A first stage has ended where it has picked.
     """
     if plan.stage:
-        return "FINISHED" if folder.selection.exists() else "KILLED"
-    trials = [folder.trial(trial.trial_id) for trial in plan.trials]
+        return "FINISHED" if picked(folder) is not None else "KILLED"
+    trials = [folder.trial(trial.trial_id) for trial in _asked_for(plan, folder)]
     return "FINISHED" if all(t.is_done() or t.failure() is not None for t in trials) else "KILLED"
 
 
+def _asked_for(plan: Plan, folder: SweepFolder) -> list[Trial]:
+    """The trials that are done or still to come: what a look of adaptive repeats has spared is neither."""
+    not_asked = frozenset() if plan.stage else spared_in(folder, plan)
+    return [trial for trial in plan.trials if trial.trial_id not in not_asked]
+
+
 def _closing(plans: Sequence[Plan], folder: SweepFolder, n_sent: int, uri: str, *, runs_now: bool) -> str:
-    plan, trials = plans[-1], [trial for plan in plans for trial in plan.trials]
+    plan, trials = plans[-1], [trial for plan in plans for trial in _asked_for(plan, folder)]
     done = f"{len(folder.done(trials))} of {count(len(trials), 'trial')} done"
     sent = f"{count(n_sent, 'run')} sent" if n_sent else "nothing was missing"
     later = "; the sweep runs now, the same command sends what comes later" if runs_now else ""

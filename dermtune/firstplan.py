@@ -6,14 +6,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dermtune.config import Config, Scalar
+from dermtune.levers import Levers
 from dermtune.picking import objectives, stage_of
 from dermtune.plan import BASELINE, Arm, Plan, PlanError, Screen, Search, Sweep, Trial, plan
-from dermtune.selection import Picked, Selection, Tried
+from dermtune.selection import STAGES, Picked, Selection, Tried
 
 SCREENED = "head"
 """What a screening trains: a linear head on the frozen backbone."""
 TO_COME = "to come"
-"""What takes the place of the data in trials that stand for those of arms which are not found yet."""
+"""In trials that stand for those which are not found yet: in the place of the data, or of the arm's name."""
 TUNINGS = ("tuning", "tuned_blocks", "lora_rank", "lora_alpha")
 """Levers that say what is trained, which in a screening it says itself."""
 
@@ -32,18 +33,13 @@ class First:
     @property
     def name(self) -> str:
         """In messages."""
-        return stage_name(self.plan)
+        return STAGES[self.plan.stage or "search"]
 
     @property
     def n_trials(self) -> int:
         """Trials of the whole stage."""
         stage = self.sweep.first
         return max(len(self.plan.trials), stage.n_points if isinstance(stage, Search) else 0)
-
-
-def stage_name(plan: Plan) -> str:
-    """A first stage's name in messages."""
-    return {"search": "search", "screen": "screening"}[plan.stage or "search"]
 
 
 def first_plan(
@@ -114,10 +110,12 @@ def _awaiting(alone: Plan, first: First) -> Plan:
 
 def candidates(first: First) -> dict[str, Config]:
     """The arms of a screening that may be judged, as they would be trained, by name."""
-    return {
-        arm.name: first.plan.config.with_levers({k: v for k, v in arm.levers.items() if k != "tuning"})
-        for arm in first.plan.arms
-    }
+    return {arm.name: first.plan.config.with_levers(without_tuning(arm.levers)) for arm in first.plan.arms}
+
+
+def without_tuning(levers: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    """An arm's levers without those that the screening adds."""
+    return {lever: value for lever, value in levers.items() if lever not in TUNINGS}
 
 
 def kinds_of_model(configs: Mapping[str, Config]) -> dict[str, Config]:
@@ -166,9 +164,16 @@ def _screening(sweep: Sweep, screen: Screen, config: Config, recipe: str, finger
     frozen = replace(
         _alone(sweep, screen.seeds),
         arms={arm.name: _beside(arm.levers, sweep.baseline) for arm in whole.arms if arm.name != BASELINE},
-        baseline={**sweep.baseline, "tuning": SCREENED},
+        baseline={**sweep.baseline, **_frozen_backbone(config)},
     )
     return replace(plan(frozen, config, recipe=recipe, fingerprints=fingerprints), stage="screen")
+
+
+def _frozen_backbone(config: Config) -> dict[str, Scalar]:
+    """The levers of the screening itself: its tuning, and at their defaults what goes with the recipe's own."""
+    plain = Levers()
+    own = [lever for lever in TUNINGS if getattr(config.levers, lever) != getattr(plain, lever)]
+    return {**{lever: getattr(plain, lever) for lever in own}, "tuning": SCREENED}
 
 
 def _alone(sweep: Sweep, seeds: Sequence[int]) -> Sweep:

@@ -1,9 +1,9 @@
 """A sweep's first stage: what is missing of it is run, in view, and of what it tried the best on val are picked."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from rich.console import Console
 from typing_extensions import override
@@ -28,9 +28,6 @@ from dermtune.staging import Staging
 from dermtune.task import Manifests, Task
 from dermtune.tracking import Exporter
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
@@ -39,6 +36,7 @@ class Found:
     task: Task
     """With the picks as its arms, where there are any."""
     ending: Ending
+    """What failed is none of it where there are picks: it is passed over."""
 
     @property
     def picked(self) -> bool:
@@ -49,10 +47,12 @@ class Found:
 def run(task: Task, signals: Signals, console: Console) -> Found:
     """Go on with the first stage to its end, if it is not there yet, and pick; MLflow follows."""
     first, staging = task.first, task.staging
-    if first is None or staging is None or first.selection is not None:
+    if first is None or staging is None:
+        return Found(task=task, ending=Ending())
+    write_first(task.folder, first.plan, question_of(first.sweep, first.plan), task.question)
+    if first.selection is not None:  # it may have been another question's stage that was begun last
         return Found(task=task, ending=Ending())
     print_anew(task.folder, first, console)
-    write_first(task.folder, first.plan, question_of(first.sweep, first.plan), task.question)
     exporter = exporter_of(task, first)
     exporter.start()
     with closing(exporter, signals) as said:
@@ -63,12 +63,12 @@ def run(task: Task, signals: Signals, console: Console) -> Found:
         selection = _select(staging, first, task.folder)
         print_failures(task.folder, selection, console)
         if not selection.picks:
-            print_none(task.folder, selection, console)
+            print_none(selection, console)
             return Found(task=task, ending=Ending(failed=max(1, ending.failed)))
         selection.write(task.folder.selection)
         exporter.attach((task.folder.selection,))
     print_selection(selection, first, console)
-    return Found(task=task.with_first(staging.found(task.folder)), ending=ending)
+    return Found(task=task.with_first(staging.found(task.folder)), ending=replace(ending, failed=0))
 
 
 def exporter_of(task: Task, first: First) -> Exporter:
@@ -157,7 +157,7 @@ def _on_val(view: Monitor, task: Task, first: First) -> Monitor:
     return view if first.plan.stage == "search" else OnVal(view, task.folder, first.sweep.primary_metric)
 
 
-def _run(task: Task, first: First, signals: Signals, board: Board, monitors: "Sequence[Monitor]") -> Ending:
+def _run(task: Task, first: First, signals: Signals, board: Board, monitors: Sequence[Monitor]) -> Ending:
     from dermtune import tuner  # Ray takes seconds to import: a stage that has ended does not wait for it
 
     how: dict[str, Any] = {

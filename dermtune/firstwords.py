@@ -44,13 +44,15 @@ def print_failures(folder: SweepFolder, selection: Selection, console: Console) 
             _say(console, f"✗ {one.name} failed and is passed over: {why}")
 
 
-def print_none(folder: SweepFolder, selection: Selection, console: Console) -> None:
+def print_none(selection: Selection, console: Console) -> None:
     """Say that there is nothing to confirm, and what can be done."""
-    how = (
-        f"mend the cause, and move {os.path.relpath(folder.path)} away to search anew"
-        if selection.stage == "search"
-        else "the same command tries what failed again"
-    )
+    states = {one.state for one in selection.tried}
+    if "failed" in states:
+        how = "mend the cause; the same command tries what failed again"
+    elif "pruned" in states:
+        how = "raise `n_points`, and `grace_epochs` with it: what is pruned stays so"
+    else:
+        how = "widen the `space`: every point has the baseline's levers"
     _say(console, f"Nothing can be confirmed: of {_counted(selection)}, none is done beside the baseline; {how}.")
 
 

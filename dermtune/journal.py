@@ -33,7 +33,7 @@ from dermtune.selection import Tried
 FILE = "journal.log"
 
 AGAIN = "again"
-"""Marks a point that has failed and is tried again: it is no further one."""
+"""Marks a point that has failed or is lost, and is tried again: it is no further one."""
 
 
 class JournalError(UserError):
@@ -44,7 +44,7 @@ class Journal:
     """The search as its one driver goes on with it: what was proposed, what is under way, what comes next."""
 
     def __init__(self, points: Points, folder: SweepFolder) -> None:
-        """The journal of these points, begun where there is none; what failed is to be tried again.
+        """The journal of these points, begun where there is none; what failed, or is lost, is to be tried again.
 
         Raises JournalError where it cannot be read.
         """
@@ -61,7 +61,7 @@ class Journal:
         )
         for trial in self.open_trials():
             self.settle(trial)
-        self._open_failed()
+        self._open_again()
 
     @property
     def is_full(self) -> bool:
@@ -114,12 +114,16 @@ class Journal:
     def _open(self) -> list[int]:
         return [point.number for point in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))]
 
-    def _open_failed(self) -> None:
-        """Open every point that has failed once more; only then is its failure forgotten."""
+    def _open_again(self) -> None:
+        """Open every point once more that has failed, or whose trial is lost: it was damaged and set aside.
+
+        Only then is a failure forgotten.
+        """
+        open_ids = {trial.trial_id for trial in self.open_trials()}
         for number, trial in _first(_trials(self._points, self._study)).items():
             folder = self._folder.trial(trial.trial_id)
             outcome = outcome_of(folder)
-            if outcome is not None and outcome.state == "failed":
+            if trial.trial_id not in open_ids and (outcome is None or outcome.state == "failed"):
                 self._add(trial.levers, **{AGAIN: number})
                 folder.clear_failure()
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from analysis.metrics import OVERALL
 from dermtune.config import Config, ConfigError, Scalar
+from dermtune.picking import objectives
 from dermtune.plan import BASELINE, PlanError, Search, Sweep, Trial
 
 
@@ -19,8 +20,6 @@ class Points:
     """
 
     sweep: Sweep
-    recipe: str
-    """Name of the recipe."""
     config: Config
     """The recipe's."""
     fingerprints: Mapping[str, str]
@@ -56,8 +55,7 @@ class Points:
     @property
     def objectives(self) -> tuple[str, ...]:
         """The primary metric, and what is sought beside it."""
-        guards = self.sweep.guard_metrics if self.search.with_guards else ()
-        return tuple(dict.fromkeys((self.sweep.primary_metric, *guards)))
+        return objectives(self.sweep)
 
     @property
     def baseline(self) -> Trial:

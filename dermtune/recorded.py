@@ -27,12 +27,22 @@ class Recorded:
     """The first stage, as far as it is: of a search the points proposed; None where there is none."""
 
 
+def picked(folder: SweepFolder) -> Selection | None:
+    """What the first stage has picked; None as long as it has not, for what another question picked is none of it.
+
+    Raises LedgerError or SelectionError.
+    """
+    there = read_asked(folder)
+    return None if there is None else _picked(folder, there["asked"])
+
+
 def read_recorded(folder: SweepFolder) -> Recorded:
     """The plans whose trials the folder has, each trial with the id that it has there. Raises LedgerError."""
     there, first = read_asked(folder), read_first(folder)
     if there is None:
         return _read_judged(folder)
-    judged = _read_judged(folder).plan if (folder.path / "sweep.json").exists() else None
+    is_judged = (folder.path / "sweep.json").exists() and picked(folder) is not None
+    judged = _read_judged(folder).plan if is_judged else None
     return Recorded(plan=judged, question=str(there["question"]), first=first)
 
 
@@ -54,10 +64,14 @@ def _first(folder: SweepFolder, there: Mapping[str, Any]) -> Plan:
     asked, of_first = there["asked"], replace(Plan.from_dict(there["plan"]), stage=there["stage"])
     if of_first.stage == "screen":
         return of_first
-    selection = Selection.read(folder.selection)
-    ended = selection is not None and selection.asked == asked
-    points = points_of(of_first, selection.tried) if selection and ended else _proposed(folder, of_first, asked)
+    selection = _picked(folder, asked)
+    points = points_of(of_first, selection.tried) if selection else _proposed(folder, of_first, asked)
     return with_points(of_first, points)
+
+
+def _picked(folder: SweepFolder, asked: Mapping[str, Any]) -> Selection | None:
+    selection = Selection.read(folder.selection)
+    return selection if selection is not None and selection.asked == asked else None
 
 
 def _proposed(folder: SweepFolder, of_first: Plan, asked: Mapping[str, Any]) -> tuple[Trial, ...]:
@@ -74,7 +88,7 @@ def _proposed(folder: SweepFolder, of_first: Plan, asked: Mapping[str, Any]) -> 
     seeds = (max(of_first.seeds) + 1,)  # the second stage's are not told yet, and no point has them
     sweep = replace(of_first.sweep, first=search, arms={}, seeds=seeds)
     fingerprints = of_first.trials[0].fingerprints
-    points = Points(sweep=sweep, recipe=of_first.recipe, config=of_first.config, fingerprints=fingerprints)
+    points = Points(sweep=sweep, config=of_first.config, fingerprints=fingerprints)
     return journal.trials(points, folder)
 
 

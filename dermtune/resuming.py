@@ -11,6 +11,7 @@ from dermtune.ledger import SweepFolder, upkeep
 from dermtune.origin import differences, origin
 from dermtune.plan import Plan
 from dermtune.room import room
+from dermtune.spared import spared_in
 
 
 def set_aside_damaged(folder: SweepFolder, plan: Plan, console: Console, *, first: First | None = None) -> None:
@@ -32,9 +33,9 @@ def print_damaged(folder: SweepFolder, plan: Plan, console: Console, *, first: F
 def print_doubts(folder: SweepFolder, done: Mapping[str, Mapping[str, Any]], plan: Plan, console: Console) -> None:
     """Say where other code trained the done trials (manifests by trial_id), and if the rest may fill the disk.
 
-    Nothing where nothing is missing.
+    Nothing where nothing is missing: what a look of adaptive repeats has spared is not.
     """
-    n_missing = len(plan.trials) - len(done)
+    n_missing = len(plan.trials) - len(done) - len(spared_in(folder, plan, done))
     if not n_missing:
         return
     for difference in differences(done.values(), origin()):
@@ -48,8 +49,7 @@ def _named(trial_id: str, plan: Plan, first: First | None) -> str:
     """The trial as a person names it, and whether it is run again."""
     titles = {}
     if first is not None:
-        again = "which runs again" if first.plan.stage == "screen" else "of the search"
-        again = again if first.selection is None else f"of the {first.name}, whose picks stay"
+        again = "which runs again" if first.selection is None else f"of the {first.name}, whose picks stay"
         titles = {t.trial_id: f"{t.title} ({t.trial_id}), {again}," for t in first.plan.trials}
     titles |= {t.trial_id: f"{t.title} ({t.trial_id}), which runs again," for t in plan.trials}
     return titles.get(trial_id, f"{trial_id}, which is not asked for now,")

@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Sequence
 
 from analysis.metrics import OVERALL
-from dermtune.config import Scalar
+from dermtune.firstplan import without_tuning
 from dermtune.ledger import SweepFolder
 from dermtune.onval import val_score
 from dermtune.plan import Plan, Trial
@@ -29,14 +29,9 @@ def _tried(of_first: Plan, folder: SweepFolder, number: int, trials: Sequence[Tr
     return Tried(
         number=number,
         name=trials[0].arm,
-        levers=_in_full(trials[0]),
+        levers=without_tuning(trials[0].levers),
         trial_ids=tuple(trial.trial_id for trial in trials),
         state="done" if done else "failed",
         epochs=epochs if done else max(one.epochs_kept() for one in folders),
         scores={metric: statistics.fmean(val_score(one, metric) for one in folders) for metric in metrics},
     )
-
-
-def _in_full(trial: Trial) -> dict[str, Scalar]:
-    """The arm's levers without the one that the screening adds."""
-    return {lever: value for lever, value in trial.levers.items() if lever != "tuning"}

@@ -11,12 +11,10 @@ from analysis.words import higher_is_better
 from dermtune.board import Board
 from dermtune.budget import Budget
 from dermtune.config import Scalar
+from dermtune.firstplan import TO_COME
 from dermtune.ledger import SweepFolder
 from dermtune.outcome import outcome_of
 from dermtune.plan import BASELINE, Arm, Plan, Trial
-
-TO_COME = "to come"
-"""Arm of the trials that stand for points which are not proposed yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,9 @@ FORMAT = 1
 Stage = Literal["search", "screen"]
 State = Literal["done", "pruned", "failed"]
 
+STAGES: Mapping[Stage, str] = {"search": "search", "screen": "screening"}
+"""First stages, as a person names them."""
+
 
 class SelectionError(UserError):
     """A selection.json that cannot be read; the message names it."""

@@ -10,13 +10,15 @@ from analysis.words import count, higher_is_better, metric_title, unit_of
 from dermtune.ledger import SweepFolder, TrialFolder
 from dermtune.onval import val_score
 from dermtune.plan import Plan
+from dermtune.spared import spared_in
 from dermtune.tracking import Chosen, Exporter
 
 
 def log_model(report: Report, plan: Plan, folder: SweepFolder, exporter: Exporter, console: Console) -> None:
     """Hand the chosen trial's model to MLflow, or say in a line why there is none.
 
-    The other trials' models are removed once every trial is done: until then a later one may be the best. Raises
+    The other trials' models are removed once every trial is done that is asked for: until then a later one may be
+    the best; one that a look of adaptive repeats has spared is not waited for. Raises
     PredictionError where a val file cannot be read, MetricError where val lacks the metric's class.
     """
     chosen = choose(report, plan, folder)
@@ -30,7 +32,8 @@ def log_model(report: Report, plan: Plan, folder: SweepFolder, exporter: Exporte
             f"trials/{trial.path.name} is removed, the same command trains it again, to the same predictions"
         )
     console.print(f"model   {said}", soft_wrap=True, markup=False, highlight=False)
-    _tidy([folder.trial(t.trial_id) for t in plan.trials], keep=trial)
+    not_asked = spared_in(folder, plan)
+    _tidy([folder.trial(t.trial_id) for t in plan.trials if t.trial_id not in not_asked], keep=trial)
 
 
 def choose(report: Report, plan: Plan, folder: SweepFolder) -> Chosen:

@@ -7,7 +7,7 @@ from analysis.judging import course_of
 from analysis.planning import Variation
 from analysis.sequential import Truth, expected_trials
 from analysis.sources import load_study
-from analysis.study import SourceError
+from analysis.study import Question, SourceError
 from analysis.words import count, listed, unit_of
 from dermtune.ledger import SweepFolder
 from dermtune.plan import BASELINE, Plan, Trial
@@ -25,10 +25,18 @@ def course_in(folder: SweepFolder, plan: Plan) -> Course | None:
         return None
     try:
         study = load_study(folder.path, quick=True)
-        asked = tuple(study.question.arms) == tuple(arm.name for arm in plan.arms)
-        return course_of(study) if study.question.adaptive and asked else None
+        return course_of(study) if study.question.adaptive and _asks_the_same(study.question, plan) else None
     except SourceError:
         return None
+
+
+def _asks_the_same(question: Question, plan: Plan) -> bool:
+    """Whether a folder's question is the plan's; names alone do not tell, any first stage picks a `pick-1`."""
+    if dict(question.arms) != {arm.name: dict(arm.levers) for arm in plan.arms}:
+        return False
+    sweep = plan.sweep
+    asked = (sweep.primary_metric, tuple(sweep.guard_metrics), sweep.margin, tuple(sweep.looks))
+    return asked == (question.primary_metric, tuple(question.guard_metrics), question.margin, tuple(question.looks))
 
 
 def to_train(plan: Plan, done: Container[str], course: Course | None) -> tuple[Trial, ...]:
@@ -52,6 +60,13 @@ def spared(plan: Plan, done: Container[str], course: Course | None) -> frozenset
         for trial in plan.trials
         if trial.trial_id not in done and (trial.arm not in going or trial.seed not in seeds)
     )
+
+
+def spared_in(folder: SweepFolder, plan: Plan, done: Container[str] | None = None) -> frozenset[str]:
+    """`spared`, as the folder stands; `done` where the caller has looked which are."""
+    if plan.sweep.repeats == "fixed":
+        return frozenset()
+    return spared(plan, folder.done(plan.trials) if done is None else done, course_in(folder, plan))
 
 
 def stopped(course: Course | None) -> dict[str, str]:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from dermtune.validation import PlanError
 
@@ -12,18 +12,6 @@ if TYPE_CHECKING:
 
 DISTRIBUTIONS = "optuna.distributions"
 """Module of the ranges; they are known by it, for importing optuna takes longer than planning a sweep."""
-
-
-class FirstStage(Protocol):
-    """What every first stage says."""
-
-    @property
-    def confirm(self) -> int:
-        """How many arms go on to the second stage, beside the baseline."""
-
-    @property
-    def seeds(self) -> Sequence[int]:
-        """Training seeds of the first stage, none of which the second has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -91,7 +91,7 @@ class Staging:
 
     def points(self) -> Points:
         """What a search proposes trials with. Raises PlanError or ConfigError for what cannot be searched."""
-        return Points(sweep=self.sweep, recipe=self.recipe, config=self.config, fingerprints=self.fingerprints)
+        return Points(sweep=self.sweep, config=self.config, fingerprints=self.fingerprints)
 
     @property
     def _on(self) -> _On:

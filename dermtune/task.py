@@ -29,7 +29,7 @@ from dermtune.ledger import SweepFolder
 from dermtune.loading import load_recipe, load_sweep
 from dermtune.plan import Plan, Sweep, Trial
 from dermtune.recipes import Recipe
-from dermtune.spared import course_in, spared
+from dermtune.spared import spared_in
 from dermtune.staging import Stages, Staging
 from dermtune.steps import steps
 from dermtune.timing import MOST_BESIDE, Asked, kind_of, this_machine, timings_kept
@@ -86,7 +86,7 @@ class Task:
                 test_images=self.test_images,
             ),
             first=self._first_stage(),
-            spared=spared(self.plan, done, course_in(self.folder, self.plan)),
+            spared=spared_in(self.folder, self.plan, done),
         )
 
     def _first_stage(self) -> FirstStage | None:

@@ -57,6 +57,12 @@ def screened(scores, *, confirm=3):
 
 
 def write_selection(folder, plain) -> Path:
+    """The file; where there is a sweep.json, its arms get the levers of the picks with their names."""
+    if (folder / "sweep.json").exists():
+        asked = json.loads((folder / "sweep.json").read_text())
+        levers = {pick["arm"]: pick["levers"] for pick in plain["picks"]}
+        asked["arms"] = [{**arm, "levers": levers.get(arm["arm"], arm["levers"])} for arm in asked["arms"]]
+        (folder / "sweep.json").write_text(json.dumps(asked))
     path = folder / "selection.json"
     path.write_text(json.dumps(plain))
     return path

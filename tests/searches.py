@@ -37,7 +37,7 @@ def searched(
     config = Config(
         data=DataConfig(), model=ModelConfig(architecture="siglip"), training=TrainingConfig(epochs=epochs)
     )
-    return Points(sweep=sweep, recipe="laptop", config=config, fingerprints={"data": "abc"})
+    return Points(sweep=sweep, config=config, fingerprints={"data": "abc"})
 
 
 def hill(levers: Mapping[str, float]) -> dict[str, float]:

@@ -3,7 +3,9 @@
 import json
 
 import pytest
+from mlflow import MlflowClient
 
+from dermtune.export import main as export
 from tests.tiny_sweep import TinySweep
 
 QUESTION = '''"""Is a gain of 90 points ruled out?"""
@@ -31,7 +33,7 @@ def ended(tmp_path_factory):
     tiny = TinySweep.written(
         tmp_path_factory.mktemp("adaptive"), tmp_path_factory.mktemp("shared"), question=QUESTION
     )
-    return tiny, tiny.run("--dry-run"), tiny.run(), tiny.run()
+    return tiny, tiny.run("--dry-run"), tiny.run("--log-model"), tiny.run("--log-model")
 
 
 def said(command):
@@ -67,3 +69,18 @@ def test_the_report_and_mlflow_have_what_was_run_and_wait_for_nothing(ended):
     assert report["problems"] == []
     assert report["comparisons"][0]["verdict"] == "reject"
     assert sorted(run.info.status for run in tiny.mlflow_runs()) == ["FINISHED"] * 5
+
+
+def test_the_best_trials_model_alone_is_kept_though_spared_trials_never_ran(ended):
+    tiny, *_ = ended
+    assert len([*tiny.folder.glob("trials/*/model")]) == 1
+
+
+def test_an_export_has_it_finished_too(ended, tmp_path, capsys):
+    tiny, *_ = ended
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    assert export([str(tiny.folder), "--tracking-uri", uri]) == 0
+    assert "4 of 4 trials done; 5 runs sent\n" in capsys.readouterr().out
+    client = MlflowClient(uri)
+    runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
+    assert sorted(run.info.status for run in runs) == ["FINISHED"] * 5

@@ -15,15 +15,22 @@ from rich.console import Console
 from sklearn.metrics import balanced_accuracy_score
 
 from analysis.predictions import read_predictions
-from dermtune import arguments, export, verify
+from dermtune import arguments, export, firststage, verify
 from dermtune.config import UserError
+from dermtune.ending import Ending
+from dermtune.firstfile import read_asked, write_first
+from dermtune.firstplan import question_of
 from dermtune.ledger import SweepFolder
 from dermtune.loading import load_recipe
 from dermtune.picking import pick
 from dermtune.screening import screened
 from dermtune.selection import Selection
+from dermtune.signals import Signals
 from dermtune.task import prepare
 from tests.staged_sweep import LEARNING, SCREENING
+from tests.test_journal import Searching
+from tests.test_staging import SEARCHED, staging
+from tests.test_staging import picked as picked_by
 from tests.tiny_sweep import TinySweep, wait_until
 
 
@@ -257,6 +264,42 @@ def test_a_selection_of_another_question_is_told_and_not_taken(tmp_path, staged,
     assert "selection.json was picked for another question or other numbers: the screening goes on" in done.stdout
     assert manifests(tiny.folder) == manifests(staged.stopped)
     assert selection(tiny.folder).picks == selection(staged.stopped).picks[:1]
+
+
+def test_a_sweep_that_comes_back_to_a_question_that_has_picked_asks_that_one_again(tmp_path):
+    folder, first = SweepFolder(tmp_path), staging(SEARCHED).planned().first.plan
+    picked_by(SEARCHED).write(folder.selection)
+    write_first(folder, first, {"another": "question"}, "Begun, and killed?")
+    task = SimpleNamespace(
+        folder=folder, question="Why?", staging=staging(SEARCHED), first=staging(SEARCHED).found(folder).first
+    )
+    assert firststage.run(task, Signals(), Console(quiet=True)).picked
+    there = read_asked(folder)
+    assert (there["asked"], there["question"]) == (question_of(SEARCHED, first), "Why?")
+
+
+def test_points_that_failed_are_told_and_the_code_is_0_once_arms_are_picked(tmp_path, monkeypatch, capsys):
+    of = staging(SEARCHED)
+    search = Searching(tmp_path, of.points(), scores=lambda of: {"balanced_accuracy": of["focal_gamma"] / 5})
+    journal = search.journal()
+    *done, failed = (journal.propose() for _ in range(4))
+    for trial in (*done, failed):
+        (search.fail if trial is failed else search.finish)(trial)
+        journal.settle(trial)
+    exporter = SimpleNamespace(start=lambda: None, attach=lambda files: None, close=lambda interrupted: True)
+    monkeypatch.setattr(firststage, "exporter_of", lambda task, first: exporter)
+    monkeypatch.setattr(firststage, "_train", lambda *of: Ending(finished=3, failed=1))
+    task = SimpleNamespace(
+        folder=search.folder,
+        question="Why?",
+        staging=of,
+        first=of.found(search.folder).first,
+        with_first=lambda stages: SimpleNamespace(first=stages.first),
+    )
+    found = firststage.run(task, Signals(), Console())
+    assert found.picked
+    assert found.ending.exit_code == 0
+    assert "✗ point-3 failed and is passed over: out of memory" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("no_signal_ignored")

@@ -105,6 +105,7 @@ def test_a_search_is_priced_at_most_and_as_successive_halving_leaves_it():
     assert row(text, "  as expected: 1 of 3 goes on").split()[-2:] == ["3.00", "$6.00"]
     assert row(text, "in all, at most").split() == ["4", "76", "19.00", "$38.00"]
     assert row(text, "5 seeds an arm").split()[-2:] == ["19.00", "$38.00"]
+    assert " after the first stage, 40 trials of " in row(text, "time"), "of the search's own time nothing is said"
 
 
 @pytest.mark.parametrize(("limit", "fits"), [(19.5, "fits"), (12.0, "does not fit")])

@@ -13,7 +13,7 @@ from dermtune.frozen.bundles import Unfit, bundles, hindrance
 from dermtune.frozen.features import FeatureCache
 from dermtune.frozen.training import train_bundle
 from dermtune.ledger import Diverged, TrialFolder
-from dermtune.serving import load_classifier
+from dermtune.serving import load_classifier, save_classifier
 from dermtune.train import Outcome
 
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-5}
@@ -41,9 +41,10 @@ def head(make_trial, levers=None, **training):
 
 
 def bundle(drawn, *trials, on_epoch=lambda histories: None):
-    return train_bundle(
+    outcomes = train_bundle(
         trials, drawn.data, drawn.place, threads=1, on_epoch=on_epoch, on_progress=lambda what: None
     )
+    return {trial.trial_id: outcome for trial, outcome in outcomes}
 
 
 def alone(drawn, trial) -> Outcome:
@@ -201,3 +202,56 @@ def test_a_model_with_more_than_a_linear_layer_behind_its_features_trains_on_ima
     assert "frozen_features" not in folder.manifest()
     with pytest.raises(Unfit, match="differ in training and in evaluation"):
         alone(drawn, trial)
+
+
+class CutOffError(Exception):
+    """Ends an attempt in the middle."""
+
+
+def test_such_a_head_that_was_cut_off_goes_on_from_its_checkpoint_in_one_more_attempt(drawn, make_trial, tmp_path):
+    model = ModelConfig(architecture="mobilenet_v2", settings={"image_size": 32, "depth_multiplier": 0.1})
+    trial = head(make_trial, model=model, epochs=3)
+    folder, epochs = TrialFolder(tmp_path / "trial"), []
+
+    def on_epoch(row):
+        epochs.append(row["epoch"])
+        if epochs == [1.0, 2.0]:
+            raise CutOffError
+
+    how = {"threads": 1, "gpus": 0.0, "on_epoch": on_epoch, "on_notice": print}
+    with pytest.raises(CutOffError):
+        execute(trial, drawn.place, folder, **how)
+    assert folder.epochs_kept() == 2
+    execute(trial, drawn.place, folder, **how)
+    assert epochs == [1.0, 2.0, 3.0]
+    assert [attempt.ended for attempt in folder.attempts()] == ["failed", "done"]
+
+
+def test_where_it_is_known_that_a_head_trains_on_images_no_backbone_is_built_to_find_out(
+    drawn, make_trial, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("dermtune.frozen.training.FeatureCache", None)
+    trial, folder = head(make_trial, epochs=1), TrialFolder(tmp_path / "trial")
+    how = {"threads": 1, "gpus": 0.0, "on_epoch": lambda row: None, "on_notice": print}
+    execute(trial, drawn.place, folder, on_images=True, **how)
+    assert "frozen_features" not in folder.manifest()
+
+
+def test_each_model_of_a_program_is_written_when_the_trial_before_it_is_sealed(
+    drawn, make_trial, tmp_path, monkeypatch
+):
+    trials = (head(make_trial), head(make_trial, {"ema": 0.5}), head(make_trial, {"focal_gamma": 2.0}))
+    folders = {trial.trial_id: TrialFolder(tmp_path / trial.trial_id) for trial in trials}
+    sealed = []
+
+    def save(model, config, classes, folder):
+        sealed.append(sum(there.is_done() for there in folders.values()))
+        save_classifier(model, config, classes, folder)
+
+    monkeypatch.setattr("dermtune.frozen.training.save_classifier", save)
+    execute_together(
+        trials, drawn.place, folders, threads=1, gpus=0.0, on_epoch=lambda rows: None,
+        on_notice=lambda trial, what: None, on_end=lambda trial, result: None, keep_model=True,
+    )  # fmt: skip
+    assert sealed == [0, 1, 2]
+    assert all(folder.has_model() for folder in folders.values())

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import statistics
 from types import SimpleNamespace
 
@@ -210,6 +211,26 @@ def test_a_point_that_failed_is_tried_again_at_the_next_start_as_the_same_point(
     assert search.folder.trial(proposed[2].trial_id).failure() is None
     search.finish(proposed[2])
     again.settle(proposed[2])
+    assert [(one.number, one.state) for one in tried(search.points, search.folder)] == [
+        (n, "done") for n in range(6)
+    ]
+    assert search.journal().open_trials() == ()
+
+
+def test_done_points_that_were_damaged_and_set_aside_run_again_as_the_same_points(tmp_path):
+    search = Searching(tmp_path)
+    proposed = search.run(search.journal())
+    lost = (proposed[0], proposed[2])
+    for trial in lost:
+        shutil.rmtree(search.folder.trial(trial.trial_id).path)
+    for _ in range(2):  # the second start finds them open, and opens none again
+        again = search.journal()
+        assert again.is_full, "they are no further points"
+        assert again.open_trials() == lost
+        assert len(search.study().trials) == 6 + 2
+    for trial in lost:
+        search.finish(trial)
+        again.settle(trial)
     assert [(one.number, one.state) for one in tried(search.points, search.folder)] == [
         (n, "done") for n in range(6)
     ]

@@ -16,6 +16,7 @@ from dermtune.ending import Ending
 from dermtune.integrity import inspect
 from dermtune.ledger import SweepFolder
 from dermtune.plan import Plan, plan
+from dermtune.resuming import print_doubts
 from dermtune.rounds import in_rounds
 from dermtune.spared import course_in, foretold, spared, to_train
 from tests.finished_sweep import write_trial
@@ -251,6 +252,22 @@ def test_without_a_run_every_arm_goes_on_to_the_first_look(tmp_path):
     assert course_in(folder, the_plan) is None
     assert len(to_train(the_plan, {}, None)) == len(GAINS) * LOOKS[0]
     assert not spared(the_plan, {}, None)
+
+
+def test_stops_of_another_question_are_not_those_of_this_one_though_its_arms_have_the_same_names(undisturbed):
+    the_plan, folder = undisturbed.plan, undisturbed.folder
+    assert course_in(folder, the_plan).stopped
+    first, *others = the_plan.arms
+    changed = replace(the_plan, arms=(first, *(replace(a, levers={"focal_gamma": 4.0}) for a in others)))
+    assert course_in(folder, changed) is None
+    assert course_in(folder, replace(the_plan, sweep=replace(the_plan.sweep, margin=0.5))) is None
+
+
+def test_a_start_that_needs_nothing_more_doubts_nothing(undisturbed):
+    console = Console(file=io.StringIO(), width=200)
+    done = {trial_id: {"commit": "a" * 40} for trial_id in undisturbed.folder.done(undisturbed.plan.trials)}
+    print_doubts(undisturbed.folder, done, undisturbed.plan, console)
+    assert console.file.getvalue() == ""
 
 
 def test_what_a_sweep_takes_is_told_beforehand_at_most_and_for_several_truths():

@@ -5,11 +5,13 @@ from dataclasses import replace
 import pytest
 from optuna.distributions import FloatDistribution
 
-from dermtune.config import Config, ConfigError, DataConfig, ModelConfig, TrainingConfig, UserError
+from dermtune.config import Config, DataConfig, ModelConfig, TrainingConfig, UserError
 from dermtune.firstfile import write_first
-from dermtune.firstplan import question_of
+from dermtune.firstplan import question_of, without_tuning
+from dermtune.integrity.first import first_stage
 from dermtune.ledger import SweepFolder
 from dermtune.plan import PlanError, Screen, Search, Sweep, plan
+from dermtune.recorded import picked as picked_in
 from dermtune.recorded import read_recorded
 from dermtune.selection import Picked, Selection, Tried
 from dermtune.staging import Staging
@@ -82,10 +84,18 @@ def test_a_screening_refuses_arms_that_say_what_is_trained(lever, value):
         staging(sweep).planned()
 
 
-def test_a_recipe_whose_levers_need_its_tuning_cannot_be_screened():
-    config = replace(CONFIG, levers=replace(CONFIG.levers, tuning="lora", lora_rank=4))
-    with pytest.raises(ConfigError, match=r"`lora_rank` must go with `tuning` = 'lora', got 4 without in arm"):
-        replace(staging(SCREENED), config=config).planned()
+@pytest.mark.parametrize("own", [{"tuning": "lora", "lora_rank": 4}, {"tuning": "last_k", "tuned_blocks": 3}])
+def test_a_recipe_that_tunes_in_its_own_way_is_screened_like_any_and_confirmed_in_that_way(own):
+    config = replace(CONFIG, levers=replace(CONFIG.levers, **own))
+    stages = replace(staging(SCREENED), config=config).planned()
+    assert [t.config for t in stages.first.plan.trials] == [t.config for t in screening().trials]
+    assert {getattr(t.config.levers, lever) for t in stages.plan.trials for lever in own} == {*own.values()}
+    for levers in (without_tuning(arm.levers) for arm in stages.first.plan.arms):
+        assert set(levers) == set(GRID)
+
+
+def screening():
+    return staging(SCREENED).planned().first.plan
 
 
 def test_until_arms_are_picked_the_second_stage_is_planned_with_as_many_as_there_may_be():
@@ -159,3 +169,19 @@ def test_a_first_stage_comes_back_from_its_folder_with_every_trial_as_it_was(tmp
     assert recorded.first.trials == expected.first.plan.trials
     assert recorded.plan.trials == expected.plan.trials
     assert recorded.question == "Why?"
+
+
+def test_what_another_question_picked_and_judged_in_the_folder_is_not_this_ones(tmp_path):
+    folder = SweepFolder(tmp_path)
+    first = staging(SEARCHED).planned().first.plan
+    write_first(folder, first, question_of(SEARCHED, first), "Why?")
+    picked(SEARCHED).write(folder.selection)
+    folder.write_plan(staging(SEARCHED).found(folder).plan, "Why?")
+    assert picked_in(folder) == picked(SEARCHED)
+    assert first_stage(folder, []).has_picked
+    other = replace(SEARCHED, first=replace(SEARCHED.first, n_points=12))
+    write_first(folder, first, question_of(other, first), "Why?")  # the other is begun, and killed
+    assert picked_in(folder) is None
+    assert not first_stage(folder, []).has_picked
+    recorded = read_recorded(folder)
+    assert (recorded.plan, recorded.first.trials) == (None, first.trials)

@@ -50,7 +50,8 @@ def test_a_question_plans_on_every_recipe_with_the_arms_and_seeds_that_it_states
     if isinstance(sweep.first, Search):
         found_later = sweep.first.confirm
         assert stated(path, r"(\d+) points with one seed") == (sweep.first.n_points,)
-        assert Points(sweep=sweep, **asked).baseline.levers == sweep.baseline
+        of_points = {name: asked[name] for name in ("config", "fingerprints")}
+        assert Points(sweep=sweep, **of_points).baseline.levers == sweep.baseline
     assert stated(path, r"(\d+) arms? x (\d+) seeds?") == (len(planned.arms) + found_later, len(planned.seeds))
     assert len(planned.trials) == len(planned.arms) * len(planned.seeds)
     assert len({trial.trial_id for trial in planned.trials}) == len(planned.trials)

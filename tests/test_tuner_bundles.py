@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -9,9 +10,12 @@ from analysis.predictions import read_predictions
 from dermtune import tuner
 from dermtune.budget import Books, Budget, Limits, TrialHours
 from dermtune.ending import Ending
+from dermtune.frozen.bundles import Unfit
 from dermtune.ledger import SweepFolder
 from dermtune.tuner.admission import Admission
 from dermtune.tuner.cluster import connected
+from dermtune.tuner.events import Events
+from dermtune.tuner.worker import Job, run_bundle
 from dermtune.verify import main as verify_main
 from tests.monitors import Heard
 from tests.plans import planned
@@ -31,8 +35,8 @@ def titles(*numbers):
 def test_of_a_bundle_that_the_budget_cannot_pay_the_first_trials_that_it_can_are_run(tmp_path):
     books = Books(SweepFolder(tmp_path), HEADS)
     budget = Budget(books, Limits(hours=2.5), TrialHours(expected=1.0))
-    admission = Admission(HEADS, budget, together=True)
-    admission.ready(slots=1)
+    admission = Admission(budget)
+    admission.give([HEADS])
     assert admission.suggest("one") == {"trial_ids": [trial.trial_id for trial in HEADS[:2]]}
     assert admission.suggest("two") is None  # what is under way may take less
     admission.on_trial_complete("one")
@@ -67,6 +71,38 @@ def test_after_its_worker_was_killed_what_was_done_stays_and_the_others_start_ag
     again = ["started", "epoch 1", "lost its worker and starts again", "started", "epoch 1", "finished with 0.60"]
     assert heard.of(HEADS[2]) == heard.of(HEADS[3]) == again
     assert heard.of(HEADS[0]) == ["started", "epoch 1", "finished with 0.60"]
+
+
+def test_where_a_bundle_is_unfit_for_features_none_of_its_trials_finds_that_out_again(tmp_path, monkeypatch):
+    ran, told = [], []
+    monkeypatch.setattr("dermtune.tuner.worker.tune.report", told.append)
+
+    def together(*_, **__):
+        raise Unfit("its head is more than a linear layer")
+
+    def execute(trial, place, folder, *, on_images, **_):
+        ran.append((trial.title, on_images))
+        raise ValueError("no images here")
+
+    job = Job(
+        trials_of=lambda config: HEADS[:2], folder=SweepFolder(tmp_path), place=PLACE, cpus=1, gpus=0,
+        usd_per_hour=None, execute=execute, together=together,
+    )  # fmt: skip
+    run_bundle({}, job)
+    assert ran == [(title, True) for title in titles(0, 1)]
+    assert [(event["event"], event["reason"]) for event in told] == [("failed", "no images here")] * 2
+
+
+def test_a_head_that_has_a_checkpoint_goes_on_from_it(tmp_path):
+    heard, folder = Heard(), SweepFolder(tmp_path)
+    events = Events(lambda config: HEADS[:2], folder, heard, None, None)
+    begun = folder.trial(HEADS[0].trial_id)
+    begun.write_history([{"epoch": 1, "train_loss": 1.0}])
+    begun.checkpoint.mkdir()
+    (begun.checkpoint / "epoch").write_text("1")
+    events.on_trial_recover(1, [], SimpleNamespace(config={}))
+    assert heard.of(HEADS[0]) == ["lost its worker and goes on from its last checkpoint"]
+    assert heard.of(HEADS[1]) == ["lost its worker and starts again"]
 
 
 def test_a_sweep_of_heads_is_as_any_other_to_its_report_and_to_verify(tmp_path):

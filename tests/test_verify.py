@@ -137,7 +137,19 @@ def test_a_trial_in_another_ones_folder_is_damage(folder):
     shutil.copytree(second, first)
     said = [what for severity, file, what in found(folder) if severity == "damaged" and file.startswith(ALONE)]
     assert f"{FIRST.title}: must have the trial_id {FIRST.trial_id!r}, got {TRIALS[1].trial_id!r}" in said
-    assert f"{FIRST.title}: must have the arm {FIRST.arm!r}, got {TRIALS[1].arm!r}" in said
+    by_file = [(file, key) for _, file, what in found(folder) for key in ("trial_id",) if f"have the {key}" in what]
+    assert by_file == [(f"{ALONE}/{name}", "trial_id") for name in ("manifest.json", "val.parquet", "test.parquet")]
+
+
+def test_a_done_trial_that_has_another_place_among_the_picks_now_is_whole(folder):
+    """A search that picks anew may give the same levers another name, and what is done is not run again."""
+    asked = read_json(folder.path / "sweep.json")
+    trials = [
+        {**trial, "arm": {"focal_gamma=1": "pick-2"}.get(trial["arm"], trial["arm"])} for trial in asked["trials"]
+    ]
+    assert trials != asked["trials"]
+    write_json(folder.path / "sweep.json", {**asked, "trials": trials})
+    assert found(folder) == []
 
 
 def test_a_config_that_is_not_the_trials_is_damage(folder):

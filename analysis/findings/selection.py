@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 Stage = Literal["search", "screen"]
 State = Literal["done", "pruned", "failed"]
@@ -62,6 +62,12 @@ class FirstStage:
         """The baseline's; None where it was not trained to its end, so that nothing has a delta to it."""
         baseline = self.tried[0]
         return baseline.scores[self.metric] if baseline.state == "done" else None
+
+    @property
+    def n_by_state(self) -> Mapping[State, int]:
+        """How many of those tried beside the baseline are done, were pruned, have failed."""
+        states: tuple[State, ...] = get_args(State)
+        return {state: sum(one.state == state for one in self.tried[1:]) for state in states}
 
     def delta(self, number: int) -> float | None:
         """The delta to the baseline of the point, or the arm, with this number; None where one has no score."""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from analysis.interim import no_look_yet
 from analysis.records import Comparison, Composing, Report, Verdict
 from analysis.report.effects import most_telling
+from analysis.report.repeats import OWN_SEEDS
 from analysis.words import (
     Unit,
     count,
@@ -52,7 +53,8 @@ def scope(report: Report) -> str:
     if not report.comparisons:
         return evidence
     held = f"Intervals hold for all arms at once{_look(report)}"
-    return f"{evidence} {held} and speak for {population(report.estimand)}."
+    unlike = f" {OWN_SEEDS}" if report.repeats else ""
+    return f"{evidence} {held} and speak for {population(report.estimand)}.{unlike}"
 
 
 def _test_set(report: Report) -> str:

@@ -122,7 +122,7 @@ def misled(report: Report, comparison: Comparison) -> Misled | None:
     """How often single runs mislead; None where there is one run of each, or no delta to point away from."""
     if comparison.misled_rate is None or not comparison.delta:
         return None
-    runs = _n_seeds(report)
+    runs = {arm.arm: sum(seed in comparison.seeds for seed in arm.seeds) for arm in report.arms}
     of = len(comparison.seed_deltas) or runs[comparison.arm] * runs[comparison.baseline]
     return Misled(n=round(comparison.misled_rate * of), of=of)
 

@@ -37,7 +37,8 @@ def recall_deltas(report: Report) -> Figure | None:
     if not report.comparisons or not report.class_names:
         return None
     classes, unit = _classes(report), unit_of("recall")
-    deltas = [[comparison.class_deltas[k.name] for comparison in report.comparisons] for k in classes]
+    by_arm = [report.class_deltas_of(comparison) for comparison in report.comparisons]
+    deltas = [[of_arm[k.name] for of_arm in by_arm] for k in classes]
     span = max(report.margin, *(abs(delta) for row in deltas for delta in row), 1e-9)
     arms = [comparison.arm for comparison in report.comparisons]
     moved = _moved(report, lambda k: k.recall)

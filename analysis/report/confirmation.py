@@ -6,12 +6,12 @@ from statistics import fmean
 
 from analysis.findings.selection import Confirmed, Optimism, Selection, Yardstick
 from analysis.records import Report
+from analysis.report.searchmarks import better
 from analysis.report.section import Column, Section, Table
 from analysis.report.shrinkagefigure import shrinkage_figure, shrinkage_title
 from analysis.words import (
     Unit,
     count,
-    higher_is_better,
     interval_title,
     levers_words,
     listed,
@@ -42,7 +42,7 @@ def said(report: Report) -> tuple[str, ...]:
     if selection is None:
         return ()
     unit = unit_of(selection.first_stage.metric)
-    sentences = [_left(selection, unit, interval_title(report.level))]
+    sentences = [_left(selection, unit, interval_title(report.verdicts_level))]
     if selection.optimism:
         sentences.append(_lucky(selection, selection.optimism, unit))
     if selection.yardstick:
@@ -67,7 +67,7 @@ def _left(selection: Selection, unit: Unit, interval: str) -> str:
     if fresh is None:
         missing = listed([one.arm for one in picks if one.fresh is None])
         return f"{head}, nobody knows yet how much is left: {missing} {_has(picks)} no run on val with fresh seeds."
-    sign = 1 if higher_is_better(first.metric) else -1
+    sign = better(first)
     if sign * seen <= 0 or sign * fresh >= sign * seen:  # more than all cannot be left of it
         left = f"The {who} saw {unit.said(seen)} in {whose}; fresh seeds show {unit.said(fresh)} there"
     elif sign * fresh <= 0:
@@ -89,21 +89,31 @@ def _has(picks: Sequence[Confirmed]) -> str:
 def _lucky(selection: Selection, optimism: Optimism, unit: Unit) -> str:
     """Whether the picks' first runs were better than others of the same arms."""
     size = unit.size(abs(optimism.mean))
-    better = (optimism.mean > 0) == higher_is_better(selection.first_stage.metric)
-    looked = f"looked {'better' if better else 'worse'} than fresh ones of the same arms by {size}"
+    lucky = better(selection.first_stage) * optimism.mean > 0
+    looked = f"looked {'better' if lucky else 'worse'} than fresh ones of the same arms by {size}"
     if optimism.ci_low is None or optimism.ci_high is None:
         return f"The first runs {looked}; of that there is no interval: {optimism.why_not}."
-    over = f"{count(optimism.n_seeds, 'seed')}, 95% interval {unit.interval(optimism.ci_low, optimism.ci_high)}"
+    over = f"{_whose(selection, optimism)}, 95% interval {unit.interval(optimism.ci_low, optimism.ci_high)}"
     if optimism.ci_low <= 0 <= optimism.ci_high:
         return f"The first runs {looked}, which chance explains ({over})."
     return (
-        f"The first runs {looked} ({over}): beyond chance, {'the luck of being picked' if better else 'unluckily'}."
+        f"The first runs {looked} ({over}): beyond chance, {'the luck of being picked' if lucky else 'unluckily'}."
     )
+
+
+def _whose(selection: Selection, optimism: Optimism) -> str:
+    """`5 seeds`; where picks have unlike seeds, or some have none, which seeds and how many of the picks."""
+    seeds, n_picks = count(optimism.n_seeds, "seed"), len(selection.confirmed)
+    if all(one.n_seeds == optimism.n_seeds for one in selection.confirmed):
+        return seeds
+    if optimism.n_picks == n_picks:
+        return f"over the {seeds} that all picks have"
+    return f"{optimism.n_picks} of {n_picks} picks, over the {seeds} that all of them have"
 
 
 def _by_chance(selection: Selection, ruler: Yardstick, unit: Unit) -> str:
     known = "assumed" if ruler.df is None else f"measured on val, {ruler.df} df"
-    sign = 1 if higher_is_better(selection.first_stage.metric) else -1
+    sign = better(selection.first_stage)
     best = max(
         (one for one in selection.confirmed if one.first is not None),
         key=lambda one: sign * (one.first or 0),
@@ -134,15 +144,14 @@ def _tau(value: float) -> str:
 
 def _table(report: Report, selection: Selection) -> Table:
     unit, first = unit_of(selection.first_stage.metric), selection.first_stage
-    pt = unit.symbol and ", points"
     titles = [
-        f"{first.stage}, val{pt}",
-        f"fresh seeds, val{pt}",
+        f"{first.stage}, val{unit.of_deltas}",
+        f"fresh seeds, val{unit.of_deltas}",
         "seeds",
-        f"test{pt}",
-        interval_title(report.level),
+        f"test{unit.of_deltas}",
+        interval_title(report.verdicts_level),
     ]
-    titles += [f"by chance{pt}"] if selection.yardstick else []
+    titles += [f"by chance{unit.of_deltas}"] if selection.yardstick else []
     tried = {one.number: one for one in first.tried}
     return Table(
         name="Deltas to the baseline from where an arm was picked to where it is judged",
@@ -178,13 +187,13 @@ def _screened(selection: Selection) -> Table:
     """Every arm of a screening, the best first."""
     first = selection.first_stage
     unit, picked = unit_of(first.metric), {pick.number for pick in first.picks}
-    sign = 1 if higher_is_better(first.metric) else -1
+    sign = better(first)
     ranked = sorted(first.tried[1:], key=lambda one: -sign * one.scores.get(first.metric, -sign * math.inf))
     return Table(
         name=f"All arms that were screened on a frozen backbone, {count(len(first.seeds), 'seed')} each",
         columns=(
             Column(title="arm"),
-            Column(title=f"delta on val{unit.symbol and ', points'}", number=True),
+            Column(title=f"delta on val{unit.of_deltas}", number=True),
             Column(title="goes on"),
         ),
         rows=tuple(

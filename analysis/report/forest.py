@@ -31,7 +31,7 @@ def forest(report: Report) -> Figure | None:
     for row, comparison in enumerate(report.comparisons):
         _interval(plot.axes, row, comparison, unit)
     metric = metric_title(report.metric)
-    plot.axes.set_xlabel(f"{metric}, arm minus baseline{unit.symbol and ', points'}")
+    plot.axes.set_xlabel(f"{metric}, arm minus baseline{unit.of_deltas}")
     alt = f"Forest plot of {metric}, arm minus baseline: {'; '.join(_said(c, unit) for c in report.comparisons)}."
     return Figure(
         name="forest",

@@ -39,7 +39,7 @@ def interactions(report: Report) -> Figure | None:
         _steps(plot.axes, row, together, unit)
         _both(plot.axes, row, effect, together, unit)
     metric = metric_title(report.metric)
-    plot.axes.set_xlabel(f"{metric}, against the baseline's levels{unit.symbol and ', points'}")
+    plot.axes.set_xlabel(f"{metric}, against the baseline's levels{unit.of_deltas}")
     alt = f"Two levers together against their sum, in {metric}: {' '.join(effect.sentence for effect, _ in pairs)}"
     return Figure(
         name="interactions",

@@ -84,7 +84,7 @@ def _figure(arms: Sequence[Rejudged], report: Report) -> Figure:
         _interval(plot.axes, row + _APART, arm.corrected, unit, given=False)
         beside_row(plot.axes, row, unit.delta(arm.corrected.delta), _turn(arm), COLOURS[arm.corrected.verdict])
     metric = metric_title(report.metric)
-    plot.axes.set_xlabel(f"{metric}, arm minus baseline{unit.symbol and ', points'}")
+    plot.axes.set_xlabel(f"{metric}, arm minus baseline{unit.of_deltas}")
     said = "; ".join(f"{arm.arm} {_under(arm.given, unit)}, then {_under(arm.corrected, unit)}" for arm in arms)
     alt = f"Deltas of {metric} by the labels as given and by the corrected ones: {said}."
     return Figure(

@@ -100,14 +100,14 @@ def _classes(report: Report) -> str:
     """The baseline's recall in percent, and what each arm adds in points; the most test images first."""
     if not report.class_names:
         return ""
-    points = unit_of("recall")
+    points, deltas = unit_of("recall"), [report.class_deltas_of(comparison) for comparison in report.comparisons]
     head = ["class", "images", *(_code(arm.arm) for arm in report.arms)]
     rows = (
         [
             _plain(score.name),
             f"{score.n_images:,}",
             points.score(score.recall),
-            *(points.delta(comparison.class_deltas[score.name]) for comparison in report.comparisons),
+            *(points.delta(of_arm[score.name]) for of_arm in deltas),
         ]
         for score in sorted(report.arms[0].classes, key=lambda score: -score.n_images)
     )

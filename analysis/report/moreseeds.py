@@ -52,7 +52,7 @@ def prospects(report: Report) -> tuple[Prospect, ...]:
         variation = replace(variation, image_sd=0.0)
     layout = Layout(n_arms=len(report.arms), variation=variation, paired=noise.paired)
     aim = Aim(n_comparisons=len(report.comparisons), power=_POWER, level=report.level)
-    now = max(2, min(arm.n_seeds for arm in report.arms))
+    now = max(2, _n_now(report))
     more = [n for n in _LADDER if n > now][:_STEPS] or [2 * now]
     endless: list[int | None] = [None] if variation.image_sd else []
     return tuple(
@@ -63,6 +63,13 @@ def prospects(report: Report) -> tuple[Prospect, ...]:
         )
         for n in (now, *more, *endless)
     )
+
+
+def _n_now(report: Report) -> int:
+    """Seeds an arm that go with the report's level: the last look's where arms stopped at looks of their own."""
+    if report.repeats and report.look:
+        return report.look.n_seeds
+    return min(arm.n_seeds for arm in report.arms)
 
 
 def more_seeds_table(rows: Sequence[Prospect], unit: Unit) -> Table:
@@ -151,7 +158,7 @@ def _scale(axes: Axes, rows: Sequence[Prospect], unit: Unit) -> None:
     axes.set_xlabel("seeds an arm")
     axes.set_ylim(0, 1.15 * unit.factor * rows[0].smallest)
     axes.yaxis.set_major_locator(MaxNLocator(5))
-    axes.set_ylabel(f"delta{unit.symbol and ', points'}")
+    axes.set_ylabel(f"delta{unit.of_deltas}")
 
 
 def _names(axes: Axes, rows: Sequence[Prospect], margin: float, unit: Unit) -> None:

@@ -196,7 +196,7 @@ def _forest(report: Report, rows: Sequence[TreatedArm]) -> Figure | None:
         together = (row.ci_low_simultaneous * f, row.ci_high_simultaneous * f)
         interval_lines(axes, place, change.delta * f, alone, together, verdict)
         beside_row(axes, place, unit.delta(change.delta), _verdict(row), COLOURS[verdict])
-    axes.set_xlabel(f"{metric}, treated minus as trained{unit.symbol and ', points'}")
+    axes.set_xlabel(f"{metric}, treated minus as trained{unit.of_deltas}")
     told = (
         f"{row.name} {unit.said(row.primary.delta)} "
         f"({unit.interval(row.ci_low_simultaneous, row.ci_high_simultaneous)}), {_verdict(row)}"

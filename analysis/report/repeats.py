@@ -11,6 +11,11 @@ from analysis.report.section import Column, Section, Table
 from analysis.words import SIGNS, count, listed, verdict_words
 
 TITLE = "Where did each arm stop?"
+OWN_SEEDS = (
+    "Means are over each arm's seeds; a delta is over the seeds of its own look, of arm and baseline, and need not "
+    "be their difference."
+)
+"""What must be said wherever means and deltas stand in one row."""
 
 
 def repeats_section(report: Report) -> Section | None:
@@ -26,9 +31,10 @@ def repeats_section(report: Report) -> Section | None:
         tables=(_table(report, repeats),),
         note=(
             "A decided arm is judged on the seeds of the look that decided it, by that look's interval, and gets "
-            "no more. The intervals of all looks together hold in 95 of 100 sweeps, whatever is stopped and why. "
-            "Kept arms with a cost that is merely not ruled out go on; an arm is given up where the looks to come "
-            f"would decide it with a probability below {100 * LEAST_CHANCE:g}%."
+            f"no more. {OWN_SEEDS} The intervals of all looks together hold in 95 of 100 sweeps, whatever is "
+            "stopped and why. Kept arms with a cost that is merely not ruled out go on; an arm is given up where "
+            f"the last look would decide it with a probability below {100 * LEAST_CHANCE:g}%, or where it diverged "
+            "with every seed."
         ),
     )
 
@@ -40,10 +46,14 @@ def repeats_said(report: Report) -> list[str]:
         return []
     fixed = len(repeats.arms) * repeats.looks[-1]
     look = f"look {repeats.reached} of {len(repeats.looks)}"
+    unused = sum(arm.unused for arm in repeats.arms if arm.fate != "open")
+    trained = f", and {unused} more {'is' if unused == 1 else 'are'} there and not used" if unused else ""
+    spared = f"{repeats.spared} are spared ({100 * repeats.spared / fixed:.0f}%){trained}"
     return [
         f"{count(repeats.spent, 'trial')} up to {look}, where {fixed} would be repeats of "
-        f"{repeats.looks[-1]} seeds an arm: {repeats.spared} are spared ({100 * repeats.spared / fixed:.0f}%).",
+        f"{repeats.looks[-1]} seeds an arm: {spared}.",
         *_by_fate(repeats),
+        *(["Fates are by the sweep's own question, verdicts by this report's."] if repeats.otherwise else []),
     ]
 
 
@@ -60,8 +70,8 @@ def _by_fate(repeats: Repeats) -> list[str]:
 
 
 def fate_words(report: Report, arm: ArmCourse) -> str:
-    """`decided at look 1`; of the baseline what it does."""
-    if arm.arm == report.baseline:
+    """`decided at look 1`; of the sweep's own baseline what it does."""
+    if report.repeats and arm.arm == report.repeats.arms[0].arm:
         return "goes on" if arm.fate == "open" and _to_come(report) else f"up to look {arm.look}"
     return f"{arm.fate} at look {arm.look}" if arm.fate != "open" else f"open after look {arm.look}"
 

@@ -31,8 +31,7 @@ def search_section(report: Report) -> Section | None:
 
 def said(first: FirstStage) -> tuple[str, ...]:
     """What was tried and found, and which levers mattered there."""
-    unit, points = unit_of(first.metric), first.tried[1:]
-    n = {state: sum(one.state == state for one in points) for state in ("done", "pruned", "failed")}
+    unit, n = unit_of(first.metric), first.n_by_state
     states = [
         f"{n['done']} trained to the end",
         f"{n['pruned']} pruned",
@@ -43,7 +42,7 @@ def said(first: FirstStage) -> tuple[str, ...]:
         for pick in first.picks
     ]
     sentences = [
-        f"{count(len(points), 'point')} beside the baseline: {listed(states)}.",
+        f"{count(len(first.tried) - 1, 'point')} beside the baseline: {listed(states)}.",
         f"Picked by {' and '.join(map(metric_title, first.objectives))} on val: {listed(found, at_most=5)}.",
     ]
     if first.importances:

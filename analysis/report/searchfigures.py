@@ -40,7 +40,7 @@ def history(first: FirstStage) -> Figure:
     plot.axes.set_xlim(-0.7, last + 0.7)
     plot.axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     plot.axes.set_xlabel("point, in the order in which they were tried")
-    plot.axes.set_ylabel(f"{metric} on val{_unit(first.metric)}")
+    plot.axes.set_ylabel(f"{metric} on val{unit_of(first.metric).of_scores}")
     frame(plot.axes)
     key(plot.axes)
     alt = f"Scores on val of the points of a search in their order. {_said(first)}"
@@ -133,8 +133,8 @@ def _front(first: FirstStage, other: str, place: int) -> Figure:
     axes.plot(*zip(*picks, strict=True), **RING, zorder=5, label="pick")
     _number_picks(axes, first, at)
     axes.margins(0.08)
-    axes.set_xlabel(f"{across} on val{_unit(first.metric)}")
-    axes.set_ylabel(f"{up} on val{_unit(other)}")
+    axes.set_xlabel(f"{across} on val{unit_of(first.metric).of_scores}")
+    axes.set_ylabel(f"{up} on val{unit_of(other).of_scores}")
     frame(axes)
     key(axes)
     alt = f"{across} against {up} on val. On the front: {', '.join(one.name for one in front)}."
@@ -154,8 +154,7 @@ def _front(first: FirstStage, other: str, place: int) -> Figure:
 
 
 def _history_caption(first: FirstStage) -> str:
-    n = {state: sum(one.state == state for one in first.tried[1:]) for state in ("done", "pruned", "failed")}
-    beyond = n_beyond(first)
+    n, beyond = first.n_by_state, n_beyond(first)
     parts = [
         f"Every point's {metric_title(first.metric)} on val with one training seed: dots were trained to the end "
         f"({n['done']}), crosses pruned ({n['pruned']}), at the score that they had then",
@@ -174,13 +173,10 @@ def _baseline_said(first: FirstStage) -> str:
 
 
 def _said(first: FirstStage) -> str:
-    steps = "; ".join(f"point {number} {score:.2f}" for number, score in best_so_far(first))
+    decimals = unit_of(first.metric).decimals
+    steps = "; ".join(f"point {number} {score:.{decimals}f}" for number, score in best_so_far(first))
     picks = ", ".join(f"{pick.arm} is point {pick.number}" for pick in first.picks)
     return f"The best so far: {steps}. {picks}."
-
-
-def _unit(metric: str) -> str:
-    return ", percent" if unit_of(metric).symbol else ""
 
 
 def _number_picks(axes: Axes, first: FirstStage, at: Mapping[int, tuple[float, float]]) -> None:

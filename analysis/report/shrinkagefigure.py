@@ -36,7 +36,7 @@ def shrinkage_figure(report: Report, selection: Selection) -> Figure:
         _steps(plot.axes, row, one, unit)
     _key(plot.axes, selection)
     metric = metric_title(selection.first_stage.metric)
-    plot.axes.set_xlabel(f"{metric}, arm minus baseline{unit.symbol and ', points'}")
+    plot.axes.set_xlabel(f"{metric}, arm minus baseline{unit.of_deltas}")
     alt = f"Deltas of the picks in {metric}. {'; '.join(_read_out(one, unit) for one in picks)}."
     chance = " The upright mark is what the pick of this place would show if no lever did anything."
     return Figure(
@@ -45,7 +45,7 @@ def shrinkage_figure(report: Report, selection: Selection) -> Figure:
         caption=(
             "Each arm's delta to the baseline, from the top: in the first stage on val, which picked it; with "
             "fresh seeds on the same val; on test, with the interval that holds for all arms at once and gives the "
-            f"verdict ({interval_title(report.level)}).{chance if selection.yardstick else ''}"
+            f"verdict ({interval_title(report.verdicts_level)}).{chance if selection.yardstick else ''}"
         ),
         alt=alt,
         svg=svg_of(plot, alt),

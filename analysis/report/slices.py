@@ -30,9 +30,7 @@ def slices(first: FirstStage) -> Figure | None:
     for axes, lever in zip(panels, levers, strict=True):
         _slice(axes, first, lever)
     for axes in panels[::_PANELS]:
-        axes.set_ylabel(
-            f"{metric_title(first.metric)}\non val{', percent' if unit_of(first.metric).symbol else ''}"
-        )
+        axes.set_ylabel(f"{metric_title(first.metric)}\non val{unit_of(first.metric).of_scores}")
     key(panels[0])
     best = max(whole_points(first), key=lambda one: better(first) * score_of(one, first))
     values = ", ".join(f"{lever} {level_words(value)}" for lever, value in best.levers.items())

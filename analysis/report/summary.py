@@ -129,10 +129,10 @@ def _interval(unit: Unit, of: Comparison | TreatedArm) -> str:
 
 def _highlight(report: Report, comparison: Comparison) -> Highlight | None:
     """None of an undecided arm that moves no class for sure, and where classes are not known."""
-    real = _real(report, comparison.arm)
-    if not comparison.class_deltas or (comparison.verdict == "inconclusive" and not real):
+    real, deltas = _real(report, comparison.arm), report.class_deltas_of(comparison)
+    if not deltas or (comparison.verdict == "inconclusive" and not real):
         return None
-    ranked = sorted(comparison.class_deltas.items(), key=lambda move: move[1])
+    ranked = sorted(deltas.items(), key=lambda move: move[1])
     losing = [move for move in ranked[:_MOST] if move[1] < 0]
     gaining = [move for move in ranked[: -_MOST - 1 : -1] if move[1] > 0]
     return Highlight(

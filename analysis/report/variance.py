@@ -47,7 +47,7 @@ def variance(report: Report) -> Figure | None:
     _key(plot.axes)
     for row, delta in enumerate(deltas, start=1):
         _bar(plot.axes, row, delta, unit)
-    plot.axes.set_xlabel(f"standard error of the delta{unit.symbol and ', points'}, spaced as the variance")
+    plot.axes.set_xlabel(f"standard error of the delta{unit.of_deltas}, spaced as the variance")
     alt = f"Where the variance of each delta comes from: {'; '.join(_said(delta, unit) for delta in deltas)}."
     return Figure(
         name="variance",

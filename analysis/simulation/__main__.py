@@ -134,7 +134,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--resamples", type=_at_least(100), default=2000, metavar="N", help="replicates of each; default 2000")
     add(
         "--seeds", type=_at_least(2), nargs="+", metavar="N",
-        help="seeds an arm; default 3 5 10",
+        help="seeds an arm; default 3 5 10, of repeats the looks, 5 8 12 20",
     )  # fmt: skip
     add("--seed", type=_at_least(0), default=0, metavar="N", help="seed of all draws; default 0")
     add("--jobs", type=_at_least(1), default=1, metavar="N", help="processes side by side; default 1")

@@ -33,6 +33,8 @@ class Outcome:
     """The true ones, by arm."""
     standings: Sequence[Standing]
     """Of each arm, at the look that judged it."""
+    at_last: Sequence[Standing]
+    """The same at the last look that is reached, of arms that stopped with the seeds that they have."""
     margin: float
     given_up: float
     """Share of the arms that are given up."""
@@ -42,7 +44,12 @@ class Outcome:
     @property
     def errs(self) -> bool:
         """Whether any arm's interval misses its true delta."""
-        return any(not s.low <= d <= s.high for d, s in zip(self.deltas, self.standings, strict=True))
+        return self._miss(self.standings)
+
+    @property
+    def errs_at_last(self) -> bool:
+        """The same where all are judged at the last look: stopped arms on seeds that a look has chosen."""
+        return self._miss(self.at_last)
 
     @property
     def keeps_wrongly(self) -> bool:
@@ -58,6 +65,9 @@ class Outcome:
     def rejected(self) -> float:
         """Share of the arms that are rejected, and not kept as small."""
         return float(np.mean([s.high < self.margin and s.low <= 0 for s in self.standings]))
+
+    def _miss(self, standings: Sequence[Standing]) -> bool:
+        return any(not s.low <= d <= s.high for d, s in zip(self.deltas, standings, strict=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,9 +106,11 @@ def outcome_of(sweep: Scored, looks: Sequence[int], *, stands: Stands = standing
     """The sweep with adaptive repeats, at its end."""
     end: Followed = followed(sweep, looks, stands=stands)
     names = sweep.truth.arms
+    at_last = stands(sweep, replace(end.course.stages[-1], judged=names[1:]))
     return Outcome(
         deltas=sweep.truth.deltas,
         standings=[end.standings[arm] for arm in names[1:]],
+        at_last=[at_last[arm] for arm in names[1:]],
         margin=sweep.truth.margin,
         given_up=[*end.course.fates.values()].count("given up") / (len(names) - 1),
         share=end.n_trials / (len(names) * looks[-1]),
@@ -128,6 +140,7 @@ def _adaptive(cell: RepeatsCell, size: Size, *, stands: Stands = standings) -> l
     ends = [outcome_of(sweep, cell.looks, stands=stands) for sweep in cell.sweeps(size)]
     return [
         cell.row("an interval misses", [end.errs for end in ends]),
+        cell.row("misses at the last look", [end.errs_at_last for end in ends]),
         cell.row("keeps wrongly", [end.keeps_wrongly for end in ends]),
         cell.row("arms kept", [end.kept for end in ends]),
         cell.row("arms rejected", [end.rejected for end in ends]),

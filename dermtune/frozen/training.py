@@ -1,6 +1,6 @@
 """Head trials from images to predictions, as `dermtune.train` gives them, by way of kept features."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,11 +29,13 @@ def train_bundle(
     on_epoch: OnEpoch,
     on_progress: Callable[[str], None],
     keep_at: Mapping[str, Path] | None = None,
-) -> Mapping[str, Outcome | Diverged]:
-    """By trial_id what each trial of a bundle (`dermtune.frozen.bundles`) leaves behind, or how it diverged.
+) -> Iterator[tuple[Trial, Outcome | Diverged]]:
+    """Yields each trial of a bundle (`dermtune.frozen.bundles`) with what it leaves behind, or how it diverged.
 
+    All are trained before the first is yielded. By trial_id a trained model is kept at `keep_at`, just before its
+    trial is yielded: a whole model may be large, and the caller seals one trial before the next one's is written.
     A bundle that is cut off starts again from nothing but its features: it takes seconds. `on_progress` is told, in
-    a clause, what takes longer. By trial_id the trained models are kept at `keep_at`.
+    a clause, what takes longer.
 
     Raises Unfit where the trials must go the ordinary way, ModelError, UserError.
     """
@@ -50,7 +52,7 @@ def train_bundle(
         head = trained[trial.trial_id]
         if keep_at and isinstance(head, TrainedHead):
             _keep(trial, data, head.head, threads, keep_at[trial.trial_id])
-    return {trial.trial_id: _outcome(trial, data, trained[trial.trial_id], cache.key) for trial in trials}
+        yield trial, _outcome(trial, data, head, cache.key)
 
 
 def _outcome(trial: Trial, data: Dataset, trained: TrainedHead | Diverged, key: str) -> Outcome | Diverged:

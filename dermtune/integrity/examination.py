@@ -106,11 +106,16 @@ def _unfinished(folder: TrialFolder, listed: Listed) -> Examined:
     return Examined(listed=listed, state="not begun")
 
 
+def _identity(listed: Listed) -> Mapping[str, Any]:
+    """What every file of a trial says of it; not the arm, whose name another pick may have had when it ran."""
+    return {"trial_id": listed.trial_id, "seed": listed.seed}
+
+
 def _misfits(manifest: Mapping[str, Any], listed: Listed) -> Iterator[str]:
     """What a manifest says that is not so of this trial."""
     if manifest.get("format") != MANIFEST_FORMAT:
         yield f"must be of format {MANIFEST_FORMAT}, got {manifest.get('format')!r}"
-    for key, want in (("trial_id", listed.trial_id), ("arm", listed.arm), ("seed", listed.seed)):
+    for key, want in _identity(listed).items():
         if manifest.get(key) != want:
             yield f"must have the {key} {want!r}, got {manifest.get(key)!r}"
     try:
@@ -137,8 +142,7 @@ def _trial_of(manifest: Mapping[str, Any]) -> Trial:
 
 
 def _other_trial(predictions: Predictions, listed: Listed, split: str) -> Iterator[str]:
-    wanted = {"arm": listed.arm, "seed": listed.seed, "trial_id": listed.trial_id, "split": split}
-    for key, want in wanted.items():
+    for key, want in {**_identity(listed), "split": split}.items():
         if (got := getattr(predictions, key)) != want:
             yield f"must have the {key} {want!r}, got {got!r}"
 

@@ -8,8 +8,7 @@ from dermtune.config import UserError
 from dermtune.integrity.examination import Examined, Listed
 from dermtune.integrity.finding import Finding
 from dermtune.ledger import SweepFolder
-from dermtune.recorded import read_first
-from dermtune.selection import Selection
+from dermtune.recorded import picked, read_first
 
 PICKED = "nothing: what was picked stays"
 
@@ -31,7 +30,7 @@ def first_stage(folder: SweepFolder, findings: list[Finding]) -> FirstStage | No
         if first is None:
             return None
         listed = [Listed(trial_id=t.trial_id, arm=t.arm, seed=t.seed) for t in first.trials]
-        return FirstStage(listed=listed, has_picked=Selection.read(folder.selection) is not None)
+        return FirstStage(listed=listed, has_picked=picked(folder) is not None)
     except UserError as error:
         do = "move what it names away; the sweep's command goes on from the trials that are there"
         findings.append(Finding(severity="damaged", file=_named(error, folder), what=str(error), do=do))

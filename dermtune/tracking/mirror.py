@@ -53,7 +53,9 @@ class Mirror:
 
     def show(self, trial: Trial, *, running: bool) -> None:
         """Make the trial's run equal to its folder: what has arrived is not sent again, the status comes last."""
-        view = views.view_trial(self._folder.trial(trial.trial_id), running=running)
+        # Nobody is to look at test while arms are picked.
+        splits = ("val",) if self._plan.stage else ("val", "test")
+        view = views.view_trial(self._folder.trial(trial.trial_id), running=running, splits=splits)
         run = self._runs.get(trial.trial_id)
         if run is None:
             if not view.begun:

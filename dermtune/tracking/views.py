@@ -15,7 +15,7 @@ from dermtune.config import canonical_json
 from dermtune.durable import sha256
 from dermtune.ledger import TrialFolder
 from dermtune.plan import Plan, Trial
-from dermtune.selection import Stage
+from dermtune.selection import STAGES
 
 Status = Literal["RUNNING", "FINISHED", "FAILED", "KILLED"]
 """MLflow's own words; KILLED is a trial that was cut off and can go on."""
@@ -28,8 +28,6 @@ REPORT_TAG = "dermtune.report"
 CHOSEN_TAG = "chosen"
 PRUNED_TAG = "pruned"
 """Tag of a trial that a search has stopped early."""
-STAGES: Mapping[Stage, str] = {"search": "search", "screen": "screening"}
-"""First stages, as a person names them."""
 NO_STEP = 0
 """Step of a value that is no curve: the UI draws it as a bar."""
 NOTE_TAG = "mlflow.note.content"
@@ -100,15 +98,15 @@ class DatasetView:
     """JSON."""
 
 
-def view_trial(folder: TrialFolder, *, running: bool) -> TrialView:
-    """The trial's view; `running` says that this driver is training it.
+def view_trial(folder: TrialFolder, *, running: bool, splits: Sequence[str] = ("val", "test")) -> TrialView:
+    """The trial's view; `running` says that this driver is training it, `splits` whose scores are shown.
 
     Raises OSError, ValueError, or LedgerError where `pruned.json` is damaged.
     """
     curves = read_curves(folder.history)
     seconds = max((point.seconds for point in curves), default=0.0)
     if folder.is_done():
-        return _view_done(folder.manifest(), curves)
+        return _view_done(folder.manifest(), curves, splits)
     if running:
         return TrialView(status="RUNNING", begun=True, curves=curves, seconds=seconds)
     if (pruned := folder.pruned()) is not None:
@@ -245,12 +243,10 @@ def digest_files(paths: Sequence[Path]) -> str:
     return digest.hexdigest()
 
 
-def _view_done(manifest: Mapping[str, Any], curves: Sequence[Point]) -> TrialView:
+def _view_done(manifest: Mapping[str, Any], curves: Sequence[Point], splits: Sequence[str]) -> TrialView:
     seconds = float(manifest["seconds"])
     in_curves = {point.key for point in curves}
-    scores = {
-        f"{split}/{name}": value for split in ("val", "test") for name, value in manifest["scores"][split].items()
-    }
+    scores = {f"{split}/{name}": value for split in splits for name, value in manifest["scores"][split].items()}
     return TrialView(
         status="FINISHED",
         begun=True,

@@ -9,7 +9,6 @@ from ray import tune
 from typing_extensions import override
 
 from dermtune.budget import Budget
-from dermtune.frozen.bundles import hindrance
 from dermtune.ledger import Pruned, SweepFolder
 from dermtune.monitors import Monitor, Monitors
 from dermtune.plan import Trial
@@ -92,7 +91,7 @@ class Events(tune.Callback):
     def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         for ours in self._open(trial):
             what = "ran out of memory" if ours.trial_id in self._said else "lost its worker"
-            again = "starts again" if hindrance(ours.config) is None else "goes on from its last checkpoint"
+            again = "goes on from its last checkpoint" if self._has_epochs(ours) else "starts again"
             notice = f"{what} and {again}"
             with contextlib.suppress(OSError):  # an exception here would end the sweep
                 self._folder.trial(ours.trial_id).note(notice)
@@ -117,6 +116,13 @@ class Events(tune.Callback):
         told = trial_id in self._ended and len(self._trials_of(trial.config)) > 1
         self._ended.add(trial_id)
         return not told
+
+    def _has_epochs(self, trial: Trial) -> bool:
+        """Whether the trial has a checkpoint to go on from, as far as its folder can be read."""
+        try:
+            return self._folder.trial(trial.trial_id).epochs_kept() > 0
+        except (OSError, ValueError):  # an exception here would end the sweep
+            return False
 
     def _open(self, trial: Any) -> list[Trial]:
         """Those of ours that Tune's trial runs and that have not ended."""

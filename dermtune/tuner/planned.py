@@ -65,20 +65,8 @@ def run(
     Raises TunerError where there is no such cluster, or no node of it is large enough for a trial.
     """
     budget = budget or Budget(Books(folder, trials, usd_per_hour))
-    admission = Admission(budget)
-
-    def give(at_once: int) -> None:
-        admission.give(bundles(trials, at_once) if together else [(trial,) for trial in trials])
-
-    work = Work(
-        chooser=admission,
-        trials_of=_Planned({trial.trial_id: trial for trial in trials}),
-        n_most=len(trials),
-        ready=give,
-        together=together,
-    )
     return drive(
-        work,
+        _work(trials, budget, together),
         folder,
         place,
         cpus=cpus,
@@ -89,4 +77,20 @@ def run(
         monitors=monitors,
         signals=signals,
         execute=execute,
+    )
+
+
+def _work(trials: Sequence[Trial], budget: Budget, together: Together | None) -> Work:
+    """The trials in bundles, which are made once it is known how many run beside each other."""
+    admission = Admission(budget)
+
+    def give(at_once: int) -> None:
+        admission.give(bundles(trials, at_once) if together else [(trial,) for trial in trials])
+
+    return Work(
+        chooser=admission,
+        trials_of=_Planned({trial.trial_id: trial for trial in trials}),
+        n_most=len(trials),
+        ready=give,
+        together=together,
     )

@@ -52,20 +52,7 @@ def search(
 
     What a killed search had under way goes on with the same levers from its checkpoint, what failed is tried again,
     then TPE proposes as many points as are missing of `Search.n_points`. A point is proposed when it can start. One
-    that is behind at a rung of ASHA is pruned, the baseline never. Else it is as `run` does it.
-
-    Args:
-        points: what is searched, on which config and data.
-        folder: where results go, and the journal; on several nodes a path that all of them share.
-        place: where images are.
-        cpus: cores of one trial; torch has as many threads, at least one.
-        gpus: GPUs of one trial; None takes one where the cluster has any.
-        address: a running Ray cluster; None starts a local one and stops it again.
-        usd_per_hour: price of an hour, for the manifests.
-        budget: asked before each trial starts.
-        monitors: told in this process; an exception in one is said and ends nothing.
-        signals: the caller's, who may have heard one; None hears them for the length of this run.
-        execute: what runs in the worker.
+    that is behind at a rung of ASHA is pruned, the baseline never. Else it is as `run` does it, arguments too.
 
     Raises TunerError where there is no such cluster, or no node of it is large enough for a trial, JournalError
     where the search's journal cannot be read.

@@ -30,8 +30,9 @@ class Execute(Protocol):
         usd_per_hour: float | None,
         on_epoch: Callable[[Mapping[str, float]], None],
         on_notice: Callable[[str], None],
+        on_images: bool,
     ) -> Mapping[str, float]:
-        """Train the trial."""
+        """Train the trial; `on_images` where its model is known to be Unfit for kept features."""
 
 
 class Together(Protocol):
@@ -78,17 +79,19 @@ class Job:
 
 def run_bundle(config: Mapping[str, Any], job: Job) -> None:
     """In the worker: a bundle. What a trial raises is its result; a death and a lack of memory are Ray's affair."""
-    trials = job.trials_of(config)
+    trials, unfit = job.trials_of(config), False
     if len(trials) > 1 and job.together is not None:
-        with contextlib.suppress(Unfit):
+        try:
             _run_together(trials, job, job.together)
             return
+        except Unfit:
+            unfit = True  # they share their backbone: none of them need find it out again
     for trial in trials:
-        if not _run_alone(trial, job):
+        if not _run_alone(trial, job, on_images=unfit):
             return
 
 
-def _run_alone(trial: Trial, job: Job) -> bool:
+def _run_alone(trial: Trial, job: Job, *, on_images: bool) -> bool:
     """Whether another trial can be run after this one."""
     folder = job.folder.trial(trial.trial_id)
     try:
@@ -103,6 +106,7 @@ def _run_alone(trial: Trial, job: Job) -> bool:
                     usd_per_hour=job.usd_per_hour,
                     on_epoch=lambda row: tune.report({"event": "epoch", "rows": {trial.trial_id: dict(row)}}),
                     on_notice=lambda text: _notice(trial, text),
+                    on_images=on_images,
                 )
             scores = folder.manifest()["scores"][job.judged_on]
     except Exception as error:  # noqa: BLE001 - it is told

@@ -19,6 +19,8 @@ from analysis.adaptive import (
 from analysis.comparison import compare
 from analysis.looks import look_at
 from analysis.records import GuardResult
+from analysis.study import SourceError
+from tests.analysis.test_divergence import without
 
 LOOKS = (5, 8, 12, 20)
 
@@ -199,3 +201,46 @@ def test_the_whole_report_is_made_of_arms_with_unequal_seeds(study):
     assert [arm.n_seeds for arm in report.arms] == [8, 8, 8, 3]
     assert report.tail is not None
     assert {arm.arm for arm in report.label_noise.arms} == {"arm0", "arm1", "arm2"}
+
+
+def fates(report):
+    return {arm.arm: (arm.fate, arm.n_seeds, arm.look) for arm in report.repeats.arms}
+
+
+def test_a_look_that_nobody_declared_is_counted_in_levels_and_not_among_the_looks_of_the_arms(study):
+    seen = replace(study, question=replace(study.question, looks_taken=(2,)))
+    report = compare(adaptive(seen), metric="top1", quick=True)
+    assert {c.arm: (len(c.seeds), c.look.number) for c in report.comparisons} == {
+        "arm0": (8, 4), "arm1": (8, 4), "arm2": (3, 2),
+    }  # fmt: skip
+    assert report.repeats.reached == 3
+    assert fates(report) == {
+        "baseline": ("open", 8, 3), "arm0": ("open", 8, 3), "arm1": ("open", 8, 3), "arm2": ("decided", 3, 1),
+    }  # fmt: skip
+
+
+def test_an_arm_that_diverges_with_every_seed_of_a_look_is_given_up_and_one_that_fails_is_tried_again(study):
+    gone = fates(compare(adaptive(without(study, "arm1", range(8))), quick=True))
+    assert gone["arm1"] == ("given up", 3, 1)
+    assert gone["arm0"] == ("open", 8, 3)
+    failed = fates(compare(adaptive(without(study, "arm1", range(8), state="failed")), quick=True))
+    assert failed["arm1"] == ("open", 8, 3)
+
+
+def test_where_the_sweeps_baseline_was_never_trained_others_are_compared_as_with_fixed_repeats(study):
+    lost = without(study, "baseline", range(8), state="failed")
+    report = compare(adaptive(lost), baseline="arm0", quick=True)
+    fixed = compare(lost, baseline="arm0", quick=True)
+    assert report.comparisons == fixed.comparisons
+    assert report.repeats is None
+    assert report.problems[0].startswith("no arm stopped: baseline, the sweep's baseline, has no finished run")
+    with pytest.raises(SourceError, match="the baseline must have a finished run"):
+        compare(adaptive(lost), quick=True)
+
+
+def test_seeds_that_are_there_and_not_used_are_not_spared(study):
+    spared = {arm.arm: (arm.spared, arm.unused) for arm in compare(adaptive(study), quick=True).repeats.arms}
+    assert spared["arm2"] == (0, 5)
+    fewer = without(study, "arm2", (5, 6, 7), state="missing")
+    spared = {arm.arm: (arm.spared, arm.unused) for arm in compare(adaptive(fewer), quick=True).repeats.arms}
+    assert spared["arm2"] == (3, 2)

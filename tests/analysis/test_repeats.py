@@ -45,6 +45,16 @@ def test_all_looks_together_err_in_no_more_sweeps_than_one_would():
     assert share(o.errs for o in outcomes([0.0] * 3, 300, looks=(3, 5, 8))) <= 0.05 + 2 * (0.05 * 0.95 / 300) ** 0.5
 
 
+def test_judged_again_at_the_last_look_stopped_arms_have_the_intervals_of_that_look_on_their_own_seeds():
+    (sweep,) = drawn_scores(truth([0.0, 0.03]), n_seeds=8, n_sets=1, rng_seed=0)
+    end, outcome = followed(sweep, (3, 5, 8)), outcome_of(sweep, (3, 5, 8))
+    assert (end.course.n_seeds("arm1"), end.course.n_seeds("arm2")) == (8, 3)
+    (open_then, stopped_then), (open_now, stopped_now) = outcome.standings, outcome.at_last
+    assert open_now == open_then
+    assert stopped_now.gain == pytest.approx(sweep.scores[2, :3].mean() - sweep.scores[0].mean())
+    assert stopped_now.high - stopped_now.low < stopped_then.high - stopped_then.low
+
+
 def test_large_effects_cost_less_than_half_and_those_between_no_gain_and_the_margin_cost_nearly_all():
     assert share(o.share for o in outcomes([0.02] * 3, 40)) < 0.5
     assert share(o.share for o in outcomes([0.003] * 3, 40)) > 0.9
@@ -68,8 +78,8 @@ def test_every_figure_of_the_study_is_made_at_any_size():
     some = ("7 unlike arms", "1 arm of the margin", "7 arms of +0.0 pt, by replicates")
     methods = {row.method for name in some for row in cells[name].rows(size)}
     assert methods == {
-        "an interval misses", "keeps wrongly", "arms kept", "arms rejected", "arms given up", "trials, of fixed",
-        "fixed: arms kept",
+        "an interval misses", "misses at the last look", "keeps wrongly", "arms kept", "arms rejected",
+        "arms given up", "trials, of fixed", "fixed: arms kept",
     }  # fmt: skip
 
 

@@ -114,6 +114,22 @@ def test_a_quick_look_reads_none_of_it(tmp_path):
         load_study(tmp_path)
 
 
+def test_a_selection_of_other_picks_than_the_arms_that_are_judged_is_left_out_and_said(tmp_path):
+    """Picked anew, and killed before sweep.json was written: the names agree, the levers do not."""
+    plain = searched(confirm=2)
+    write_sweep(tmp_path, {"baseline": 0.0, "pick-1": 0.1, "pick-2": 0.1}, seeds=[0, 1], sizes=[30, 20], whole=True)
+    write_selection(tmp_path, plain)
+    before = load_study(tmp_path)
+    assert [pick.arm for pick in before.selection.picks] == ["pick-1", "pick-2"]
+    one, other = plain["picks"]
+    anew = {**plain, "picks": [{**other, "arm": one["arm"]}, {**one, "arm": other["arm"]}]}
+    (tmp_path / "selection.json").write_text(json.dumps(anew))
+    study = load_study(tmp_path)
+    assert study.selection is None
+    (said,) = set(study.problems) - set(before.problems)
+    assert said.startswith("selection.json has other picks than the arms that are judged here, and is left out")
+
+
 def test_a_report_of_a_sweep_without_a_first_stage_says_nothing_of_one(tmp_path):
     from analysis.comparison import compare
     from analysis.report import render_json, render_markdown, sections_of

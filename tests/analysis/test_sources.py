@@ -129,6 +129,21 @@ def test_runs_that_cannot_be_used_are_counted_and_named(sweep):
     assert seeds == "the arms' seeds differ: baseline lacks 2; focal lacks 0, 1"
 
 
+def test_a_done_run_counts_under_the_name_that_its_arm_has_now(sweep):
+    """A search that picks anew may give the same levers another place; their trials are done, and not run again."""
+    text = (sweep / "sweep.json").read_text()
+    (sweep / "sweep.json").write_text(text.replace('"arm": "focal"', '"arm": "pick-2"'))
+    study = load_study(sweep)
+    assert [(arm.name, len(arm.runs)) for arm in study.arms] == [("baseline", 3), ("pick-2", 3)]
+    assert study.problems == ()
+
+
+def test_a_file_of_another_run_is_damage_even_where_arm_and_seed_agree(sweep):
+    write_trial(sweep / "trials" / "focal-0", predictions("focal", 0, trial_id="other"))
+    damaged, _ = load_study(sweep).problems
+    assert re.fullmatch(r"1 of 6 runs is damaged: focal · seed 0 \(.* is of trial other, focal · seed 0\)", damaged)
+
+
 def with_looks(sweep, **looks):
     asked = json.loads((sweep / "sweep.json").read_text())
     (sweep / "sweep.json").write_text(json.dumps({**asked, **looks}))
@@ -208,6 +223,17 @@ def test_what_is_neither_a_sweep_nor_an_index_is_refused(tmp_path):
         load_study(tmp_path)
     with pytest.raises(SourceError, match="got nothing"):
         load_study(tmp_path / "absent")
+
+
+def test_a_sweep_with_its_first_stage_alone_is_told_apart_from_a_folder_that_is_none(tmp_path):
+    (tmp_path / "first.json").touch()
+    with pytest.raises(SourceError, match=r"first stage has not ended, and no arm is picked yet, so there is noth"):
+        load_study(tmp_path)
+    (tmp_path / "selection.json").touch()
+    with pytest.raises(
+        SourceError, match=r"has picked the arms, .* nothing to judge; the sweep's own command goes"
+    ):
+        load_study(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,22 @@ def test_two_arms_that_differ_by_chance_alone_have_no_fewer_degrees_of_freedom_t
         assert t_interval(c.delta, c.total("both")).high < 1.5
 
 
+@pytest.mark.parametrize(("n_arm", "n_baseline"), [(5, 20), (20, 5), (4, 4)])
+def test_of_one_run_each_the_variance_is_two_of_a_run_however_unlike_many_there_are(n_arm, n_baseline):
+    """Independent runs of one variance s^2: V_seed is s^2 (1/R + 1/R'), and 2 s^2 of one run each."""
+    label, rng = np.repeat([0, 1], [60, 40]), np.random.default_rng(7)
+    right, base = (rng.random((n, len(label))) < 0.7 for n in (n_arm, n_baseline))
+    arm, units = measured("top1", label, right, seeds=range(n_arm))
+    baseline, _ = measured("top1", label, base, arm="baseline", seeds=range(100, 100 + n_baseline))
+    c = delta(arm, baseline, units)
+    squares = sum(float(((run.scores - run.scores.mean()) ** 2).sum()) for run in (arm, baseline))
+    of_one = squares / (n_arm + n_baseline - 2)
+    assert c.seed.variance == pytest.approx(of_one * (1 / n_arm + 1 / n_baseline))
+    assert c.seed_of_one == pytest.approx(2 * of_one)
+    assert c.forecast(30, "seeds").variance == pytest.approx(2 * of_one / 30)
+    assert c.forecast(30, "seeds").df == pytest.approx(c.seed.df / (c.n_effective - 1) * 29)
+
+
 def test_it_is_the_variance_of_bert_on_hans_from_its_published_margins():
     # 100 seeds x 9,815 items: mean .843393, MS_seed .0575, MS_item 10.1028, MS_res .03138; SE .00321.
     n_seeds, n_items, mean = 100, 9815, 0.843393

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -22,6 +23,8 @@ def evidence(delta, half, *, metric="balanced_accuracy", higher=True, half_90=No
         img=Term(variance=img, df=100),
         res=Term(variance=0.0, df=math.inf),
         n_seeds=seeds,
+        most_seeds=seeds,
+        n_effective=float(seeds),
         res_of_one=0.0,
     )
     half_90 = 0.77 * half if half_90 is None else half_90
@@ -98,6 +101,18 @@ def test_each_verdict_says_its_own_numbers(case):
     given, verdict, label, reason = CASES[case]
     judged = judge(given)
     assert (judged.verdict, judged.label, judged.reason, judged.seeds_needed) == (verdict, label, reason, None)
+
+
+def test_at_a_look_the_two_one_sided_tests_have_the_looks_level_and_not_five_percent_each():
+    given, *_ = CASES["equivalent"]
+    assert "; the 98% interval, −0.33 to +0.43 pt, lies within" in judge(replace(given, level=0.99)).reason
+
+
+def test_where_arms_have_unlike_many_seeds_only_more_than_the_most_would_decide_it():
+    given = evidence(0.0113, 0.020)
+    uneven = replace(given, contrast=replace(given.contrast, most_seeds=20))
+    assert judge(given).seeds_needed == 11
+    assert judge(uneven).seeds_needed == 21
 
 
 def test_an_undecided_delta_says_how_many_seeds_would_decide_it():

@@ -316,6 +316,12 @@ def test_where_seeds_differ_all_pairs_of_runs_are_counted(report):
     assert "the pairs of runs in which" in legend(unpaired)
 
 
+def test_pairs_are_those_of_the_seeds_that_judged_the_arm_and_no_others(report):
+    unpaired = with_seeds(replace(report, comparisons=report.comparisons[:1]), "focal_gamma=1", 2)
+    judged_by = replace(unpaired.comparisons[0], seeds=(0, 1, 2), misled_rate=1 / 6)
+    assert misled_words(unpaired, judged_by) == "1 of 6"  # of the baseline's five seeds its look had three
+
+
 def test_a_pair_of_single_runs_and_a_delta_of_nought_mislead_nobody(report):
     comparison = report.comparisons[0]
     for silent in (replace(comparison, misled_rate=None), replace(comparison, delta=0.0, misled_rate=0.0)):

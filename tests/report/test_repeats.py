@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,11 @@ from rich.console import Console
 
 from analysis.comparison import compare
 from analysis.report import figures_of, print_report, render_html, render_json, render_markdown, sections_of
-from analysis.report.repeats import TITLE, picture, repeats_section
+from analysis.report.answer import scope
+from analysis.report.moreseeds import prospects
+from analysis.report.repeats import TITLE, fate_words, picture, repeats_said, repeats_section
+from analysis.report.summary import summary_of
+from analysis.words import unit_of
 from tests.analysis.conftest import make_study as drawn_study
 
 ARMS = {"baseline": 8, "arm0": 8, "arm1": 3}
@@ -21,9 +26,22 @@ def study(repeats="adaptive"):
     return replace(made, question=question)
 
 
+def stopped(repeats="adaptive"):
+    """The same as a sweep with adaptive repeats leaves it: of the decided arm no run is there beyond its look."""
+    whole = study(repeats)
+    *going, decided = whole.arms
+    return replace(whole, arms=(*going, replace(decided, runs=decided.runs[:3])))
+
+
 @pytest.fixture(scope="module")
 def report():
-    return compare(study(), quick=True)
+    return compare(stopped(), quick=True)
+
+
+@pytest.fixture(scope="module")
+def whole():
+    """With all that is made of predictions besides."""
+    return compare(stopped())
 
 
 def test_the_terminal_draws_a_character_a_seed(report):
@@ -71,3 +89,45 @@ def test_fixed_repeats_have_no_such_part():
     assert repeats_section(fixed) is None
     assert picture(fixed) == ()
     assert json.loads(render_json(fixed))["repeats"] is None
+
+
+def test_runs_beyond_an_arms_look_are_counted_and_not_as_spared():
+    said = repeats_section(compare(study(), quick=True)).said
+    assert said[0].endswith("8 seeds an arm: 0 are spared (0%), and 5 more are there and not used.")
+
+
+def test_that_means_and_deltas_are_over_unlike_seeds_is_said_where_they_stand_together(report):
+    assert "Means are over each arm's seeds" in scope(report)
+    assert "Means are over each arm's seeds" in repeats_section(report).note
+    assert "Means are over" not in scope(compare(study("fixed"), quick=True))
+
+
+def test_with_another_baseline_the_sweeps_own_goes_on_and_fates_are_said_to_be_by_its_question(report):
+    other = compare(stopped(), baseline="arm0", quick=True)
+    assert fate_words(other, other.repeats.arms[0]) == fate_words(report, report.repeats.arms[0]) == "up to look 3"
+    assert fate_words(other, other.repeats.arms[1]) == "open after look 3"
+    assert repeats_said(other)[-1] == "Fates are by the sweep's own question, verdicts by this report's."
+    assert all("own question" not in line for line in repeats_said(report))
+    assert repeats_said(compare(stopped(), margin=0.01, quick=True))[-1] == repeats_said(other)[-1]
+
+
+def test_what_more_seeds_would_buy_begins_at_the_look_whose_level_it_has(report):
+    assert prospects(report)[0].n_seeds == report.look.n_seeds == 8
+
+
+def test_a_class_and_an_arm_have_one_delta_in_table_heat_map_summary_and_long_tail(whole):
+    decided = whole.comparisons[-1]
+    of_tail = {k.name: held.delta for k in whole.tail.classes for held in k.recall if held.arm == decided.arm}
+    assert of_tail != pytest.approx(dict(decided.class_deltas))  # its own look has other seeds of the baseline
+    points = {name: unit_of("recall").delta(delta) for name, delta in of_tail.items()}
+    markdown = render_markdown(whole)
+    heat = next(figure for figure in figures_of(whole) if figure.name == "class-recall")
+    for name, delta in points.items():
+        row = next(line for line in markdown.splitlines() if line.startswith(f"| {name} |"))
+        assert row.endswith(f"| {delta} |")
+        said = unit_of("recall").said(of_tail[name]).removesuffix(" pt")
+        assert re.search(rf"{name}: [^;]*{decided.arm} {re.escape(said)}[;.]", heat.alt)
+    (told,) = (one for one in summary_of(whole).highlights if one.arm == decided.arm)
+    for move in told.moves:
+        name, said, *_ = move.split()
+        assert said.rstrip("*") == unit_of("recall").said(of_tail[name]).removesuffix(" pt")

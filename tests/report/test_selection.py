@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from analysis.findings.selection import Agreement, Confirmed, Optimism, Selection, Yardstick
+from analysis.looks import look_at
 from analysis.report import print_report, render_html, render_json, render_markdown, sections_of
 from analysis.report.confirmation import confirmation_section
 from analysis.report.drawing import styled
@@ -16,6 +17,7 @@ from analysis.report.search import search_section
 from analysis.report.searchfigures import best_so_far, history, pareto
 from analysis.report.slices import slices
 from analysis.selectionfile import read_selection
+from analysis.words import interval_title
 from tests.finished_search import screened, searched, write_selection
 from tests.report.browser import look
 from tests.report.test_figures import read_off, words
@@ -134,6 +136,37 @@ def test_more_than_all_is_not_left_and_what_is_lost_is_said_to_be(found, fresh, 
 )
 def test_what_of_it_was_luck_is_said_as_its_interval_has_it(found, luck, said):
     assert said in confirmation(with_selection(found, optimism=luck)).said[1]
+
+
+def test_where_picks_have_unlike_seeds_it_is_said_over_which_the_luck_is(found):
+    one, two, three = found.selection.confirmed
+    uneven = with_selection(found, confirmed=(replace(one, n_seeds=20), two, three))
+    assert "by 1.53 pt (over the 5 seeds that all picks have, 95% interval" in confirmation(uneven).said[1]
+    fewer = with_selection(
+        found, confirmed=(one, two, replace(three, n_seeds=0)), optimism=replace(LUCK, n_picks=2)
+    )
+    assert "(2 of 3 picks, over the 5 seeds that all of them have, 95% interval" in confirmation(fewer).said[1]
+
+
+def test_the_interval_on_test_names_the_level_that_judged_it_and_none_where_levels_are_mixed(found):
+    first_look = look_at(3, declared=(3, 5), taken=())
+    early = replace(found, comparisons=tuple(replace(c, look=first_look) for c in found.comparisons))
+    mixed = replace(found, comparisons=(replace(found.comparisons[0], look=first_look), *found.comparisons[1:]))
+    for report, title in (
+        (found, "95% interval"),
+        (early, interval_title(1 - first_look.alpha)),
+        (mixed, "interval"),
+    ):
+        section = confirmation(report)
+        assert section.tables[0].columns[5].title == title
+        assert f"gives the verdict ({title})" in section.figures[0].caption
+
+
+def test_scores_of_a_metric_without_a_unit_have_the_digits_that_they_have_elsewhere(tmp_path):
+    first = read(tmp_path, searched(objectives=("nll",)))
+    with styled():
+        figure = history(first)
+    assert f"point 0 {first.tried[0].scores['nll']:.4f}" in figure.alt
 
 
 def test_what_is_not_trained_or_not_judged_yet_is_said_not_to_be(found):

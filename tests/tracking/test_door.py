@@ -7,9 +7,14 @@ import pytest
 
 from dermtune.config import Config
 from dermtune.export import main
+from dermtune.firstfile import write_first
+from dermtune.firstplan import question_of
+from dermtune.journal import Journal
+from dermtune.ledger import Pruned, SweepFolder
 from dermtune.plan import Plan
 from dermtune.tracking import Exporter, views
 from dermtune.uris import shown, where_to_look, without_secrets
+from tests.test_staging import SEARCHED, picked, staging
 from tests.tracked_sweep import QUESTION, counted_rows, finish, history, planned, runs
 
 
@@ -97,6 +102,48 @@ def test_a_sweep_that_runs_now_is_exported_as_running_and_completed_by_the_next_
     assert export(folder, uri) == 0
     parent, children = runs(uri, the_plan)
     assert "RUNNING" not in {run.info.status for run in (parent, *children.values())}
+
+
+@pytest.fixture
+def searching(tmp_path):
+    """A search that runs: the baseline is done, one point pruned, one under way."""
+    folder, first = SweepFolder(tmp_path / "s-laptop"), staging(SEARCHED).planned().first.plan
+    write_first(folder, first, question_of(SEARCHED, first), QUESTION)
+    journal = Journal(staging(SEARCHED).points(), folder)
+    done, pruned, under_way = (journal.propose() for _ in range(3))
+    finish(folder, done)
+    folder.trial(pruned.trial_id).write_history(history(2))
+    folder.trial(pruned.trial_id).prune(Pruned(epochs=2, scores={"top1": 0.2}))
+    folder.trial(under_way.trial_id).write_history(history(1))
+    return first, folder
+
+
+def test_a_search_that_runs_is_exported_with_its_pruned_points_ended_and_no_score_on_test(searching, uri):
+    first, folder = searching
+    with folder.lock():
+        assert export(folder, uri) == 0
+    parent, children = runs(uri, first)
+    assert {arm: run.info.status for (arm, _), run in children.items()} == {
+        "baseline": "FINISHED", "point-1": "FINISHED", "point-2": "RUNNING",
+    }  # fmt: skip
+    assert parent.info.status == "RUNNING"
+    shown_of_baseline = children["baseline", 1000].data.metrics
+    assert "val/nll" in shown_of_baseline
+    assert not [key for key in shown_of_baseline if key.startswith("test/")]
+
+
+def test_what_another_question_picked_is_not_sent_as_this_ones(searching, uri):
+    first, folder = searching
+    picked(replace(SEARCHED, first=replace(SEARCHED.first, n_points=12))).write(folder.selection)
+    assert export(folder, uri) == 0
+    parent, _ = runs(uri, first)
+    assert parent.info.status == "KILLED"
+    assert parent.data.metrics == {}
+    picked(SEARCHED).write(folder.selection)
+    assert export(folder, uri) == 0
+    parent, _ = runs(uri, first)
+    assert parent.info.status == "FINISHED"
+    assert parent.data.metrics["tried/done"] == 3
 
 
 def test_a_folder_from_before_the_config_was_kept_tells_it_by_a_done_trials_manifest(recorded, uri, capsys):
