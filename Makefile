@@ -1,4 +1,5 @@
-# Two commands do all set-up: `make sweep` runs the main job on drawn images, `make test` checks everything.
+# Two commands do all set-up: `make sweep` runs the main job on drawn images, `make test` checks everything:
+# the tests two files at a time, the faults one by one, for those measure how soon a sweep stops.
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -12,7 +13,8 @@ test: .venv/installed
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest
+	$(BIN)/pytest --ignore=tests/faults -n 2 --dist loadfile
+	$(BIN)/pytest tests/faults --durations 20
 
 test-slow: .venv/installed
 	$(BIN)/pytest -m "slow or not slow"

@@ -28,7 +28,7 @@ def read_asked(folder: SweepFolder) -> dict[str, Any] | None:
         if plain["format"] != FORMAT:
             raise ValueError(f"format {plain['format']!r}")
         return {key: plain[key] for key in ("stage", "question", "asked", "plan")}
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # what is no folder at all, the lock refuses in its own words
         return None
     except (ValueError, KeyError) as error:
         raise LedgerError(f"{folder.first} must hold what the first stage was asked: {error}") from None

@@ -242,7 +242,8 @@ def test_a_model_for_images_of_another_size_is_refused_before_anything_is_writte
     assert not Path("mlflow.db").exists()
 
 
-def test_a_budget_ends_the_sweep_between_trials(arguments, capsys):
+def test_a_budget_ends_the_sweep_between_trials(arguments, here, monkeypatch, capsys):
+    monkeypatch.setenv("DERMTUNE_CACHE", str(here / "cache"))  # without a step time that another test took
     assert sweep.main([*arguments, "--max-usd", "0.0000001", "--usd-per-hour", "2"]) == 1
     assert "The budget is spent" in capsys.readouterr().out
     n_cores = os.cpu_count() or 1

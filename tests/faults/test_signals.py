@@ -70,7 +70,15 @@ def is_free(tiny):
     return not (tiny.folder / "driver.lock").exists() or (tiny.folder / "driver.lock").read_text() == ""
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGTERM,
+        signal.SIGINT,
+        pytest.param(signal.SIGHUP, marks=pytest.mark.slow),
+        pytest.param(signal.SIGUSR1, marks=pytest.mark.slow),
+    ],
+)
 def test_while_trials_train_it_stops_in_seconds_and_no_process_is_left(long, under_way, number):
     driver = under_way(long)
     wait_until(trains(long), "the first epoch", 400)
