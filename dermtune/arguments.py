@@ -54,6 +54,7 @@ class Arguments:
     address: str | None
     gpus_per_trial: float | None
     cpus_per_trial: float | None
+    processes_per_trial: int | None
     tracking_uri: str
     log_model: bool
     stop_after_selection: bool
@@ -89,9 +90,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--address", metavar="ADDR", help="a running Ray cluster; default: a local one, made and stopped")
     add(
         "--gpus-per-trial", type=_amount, metavar="F",
-        help="a fraction shares a GPU; default: the recipe's, or one each where there is one",
+        help="a fraction shares a GPU, 4 are four processes; default: the recipe's, or one each where there is one",
     )  # fmt: skip
     add("--cpus-per-trial", type=_positive, metavar="F", help="cores of a trial; default: the recipe's")
+    add(
+        "--processes-per-trial", type=whole_number, metavar="N",
+        help="processes that train a trial together, a GPU or a part of its cores each; default: the recipe's",
+    )  # fmt: skip
     add(
         "--tracking-uri", type=tracking_uri, default="sqlite:///mlflow.db", metavar="URI",
         help="MLflow's store or server; default: sqlite:///mlflow.db",

@@ -88,7 +88,7 @@ def _check_models(task: Task) -> None:
         models |= {**_candidates(task, first), **{f"{t.arm}, {first.name}": t.config for t in first.plan.trials}}
     elif len(task.folder.done(task.plan.trials)) == len(task.plan.trials):
         return
-    check_models(models, task.classes)
+    check_models(models, task.classes, task.processes)
 
 
 def _candidates(task: Task, first: First) -> dict[str, Config]:
@@ -130,7 +130,7 @@ def _time_trials(task: Task, done: Manifests, console: Console) -> None:
     if not unknown:
         return
     if asked is None:
-        check_models({trial.arm: trial.config for trial in unknown}, task.classes)
+        check_models({trial.arm: trial.config for trial in unknown}, task.classes, task.processes)
         return
     try:
         with steps(console) as progress:
@@ -175,6 +175,7 @@ def _train(task: Task, done: Manifests, signals: Signals, exporter: Exporter, co
                 task.place,
                 cpus=task.cpus,
                 gpus=task.gpus,
+                processes=task.processes,
                 address=task.asked.address,
                 usd_per_hour=task.asked.usd_per_hour,
                 budget=board.budget,

@@ -21,6 +21,16 @@ def in_bfloat16(training: TrainingConfig) -> bool:
     return training.precision == "bfloat16"
 
 
+def keep_to_share(gpus: float) -> None:
+    """Let this process take no more of its GPU's memory than the share that its trial has of the GPU.
+
+    Ray deals out shares and builds no walls: without this, the one that takes too much would fail its neighbours.
+    What CUDA itself takes beside torch's tensors, some hundred megabytes a process, is not in it.
+    """
+    if 0 < gpus < 1 and torch.cuda.is_available():
+        torch.cuda.set_per_process_memory_fraction(gpus)
+
+
 @contextlib.contextmanager
 def reproducible(seed: int, threads: int) -> Iterator[None]:
     """Seeds, deterministic kernels, a fixed number of threads and a quiet Trainer, also in a reused process."""

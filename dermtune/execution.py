@@ -1,7 +1,6 @@
 """One trial from folder to folder: open the data, train, write predictions, history and, last, the manifest."""
 
 import contextlib
-import functools
 import hashlib
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -12,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from analysis.metrics import overall_scores
 from analysis.predictions import Predictions, write_predictions
-from dermtune.config import Config, DataConfig
-from dermtune.data.dataset import Dataset, open_dataset
-from dermtune.data.manifest import DataError
+from dermtune.config import Config
+from dermtune.crew import Crew, Gather, no_others
+from dermtune.data.dataset import Dataset
 from dermtune.data.place import Place
 from dermtune.frozen.bundles import Unfit, hindrance
 from dermtune.ledger import Diverged, Meter, TrialFolder, bill
+from dermtune.opened import checked_dataset
 from dermtune.origin import origin
 from dermtune.plan import Trial
 
@@ -42,19 +42,21 @@ def execute(
     on_notice: Callable[[str], None],
     on_images: bool = False,
     keep_model: bool = False,
+    gather: Gather = no_others,
 ) -> Mapping[str, float]:
     """The trial's test scores, after its folder holds all that it leaves behind.
 
     A trial that was cut off goes on from its last checkpoint. `on_notice` is told what went wrong and was got over,
     in a clause that follows the trial's name. `on_images` says that the model is known to be Unfit for kept
     features, else that is found out here, as a part of the same attempt. `keep_model` leaves the trained model
-    there as well, as no part of what makes a trial done. What goes wrong (Diverged, ModelError, DataError) is
-    raised: the caller records it.
+    there as well, as no part of what makes a trial done. `gather` calls the processes that train it with this one;
+    a head on kept features needs none. What goes wrong (Diverged, ModelError, DataError) is raised: the caller
+    records it.
     """
     with folder.metered(gpus=gpus, usd_per_hour=usd_per_hour) as meter:
         folder.clear_failure()
         ours = _Attempted(trial, folder, meter)
-        how = _How(place=place, threads=threads, gpus=gpus, keep_model=keep_model)
+        how = _How(place=place, threads=threads, gpus=gpus, keep_model=keep_model, gather=gather)
         if not on_images and hindrance(trial.config) is None:
             ended: list[Mapping[str, float] | Diverged] = []
             with contextlib.suppress(Unfit):
@@ -116,6 +118,7 @@ class _How:
     threads: int
     gpus: float
     keep_model: bool
+    gather: Gather = no_others
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +160,8 @@ def _train_on_features(
     on_end: OnEnd,
 ) -> None:
     """Train a bundle's heads, one or several; each is sealed before the next one's model is written."""
-    from dermtune.frozen.training import train_bundle  # takes seconds to import, see `_train_on_images`
+    from dermtune.device import keep_to_share  # takes seconds to import, see `_train_on_images`
+    from dermtune.frozen.training import train_bundle
 
     first = bundle[0]
     by_id = {ours.trial.trial_id: ours for ours in bundle}
@@ -170,7 +174,8 @@ def _train_on_features(
             first.folder.write_history(histories[first.trial.trial_id])
         on_epoch({trial_id: history[-1] for trial_id, history in histories.items()})
 
-    data = _checked_dataset(first.trial, how.place)
+    data = checked_dataset(first.trial, how.place)
+    keep_to_share(how.gpus)
     outcomes = train_bundle(
         [ours.trial for ours in bundle],
         data,
@@ -192,6 +197,7 @@ def _train_on_images(
 ) -> Mapping[str, float]:
     """What `execute` gives, by way of the whole model and images."""
     # torch and transformers take seconds to import: a driver that only plans must not pay for them.
+    from dermtune.device import keep_to_share
     from dermtune.train import History, train
 
     def record_epoch(history: History) -> None:
@@ -203,16 +209,19 @@ def _train_on_images(
         ours.folder.note(what)
         on_notice(what)
 
-    data = _checked_dataset(ours.trial, how.place)
-    outcome = train(
-        ours.trial,
-        data,
-        checkpoint=ours.folder.checkpoint,
-        threads=how.threads,
-        on_epoch=record_epoch,
-        on_notice=note,
-        keep_at=ours.folder.model if how.keep_model else None,
-    )
+    data = checked_dataset(ours.trial, how.place)
+    keep_to_share(how.gpus)
+    with how.gather(ours.trial, how.place, ours.folder.checkpoint) as crew:
+        outcome = train(
+            ours.trial,
+            data,
+            checkpoint=ours.folder.checkpoint,
+            threads=how.threads,
+            on_epoch=record_epoch,
+            on_notice=note,
+            keep_at=ours.folder.model if how.keep_model else None,
+            crew=crew,
+        )
     return _finish(ours, outcome, data, how)
 
 
@@ -220,6 +229,7 @@ def _finish(ours: _Attempted, outcome: "Outcome", data: Dataset, how: _How) -> M
     """The trial's test scores, after history, predictions and, last, its manifest are in the folder."""
     scores = _write(outcome, ours.folder)
     made_on = {**origin(), "device": outcome.device, "threads": how.threads, "gpus": how.gpus}
+    made_on["processes"] = outcome.processes
     if outcome.frozen_features is not None:
         made_on["frozen_features"] = outcome.frozen_features
     about = {**_identity(ours.trial), "quarantine": data.quarantine.counts(), "scores": scores, **made_on}
@@ -237,34 +247,23 @@ def fingerprints(config: Config, data: Dataset) -> Mapping[str, str]:
     return found
 
 
-def check_models(arms: Mapping[str, Config], classes: tuple[str, ...]) -> None:
+def check_models(arms: Mapping[str, Config], classes: tuple[str, ...], processes: int = 1) -> None:
     """Raises ModelError or ConfigError, in the driver and not once a trial, where an arm's model cannot be trained.
 
-    By name each arm's config: the model must be had and read such images, and have what the arm's levers need.
+    By name each arm's config: the model must be had and read such images, and have what the arm's levers need, and
+    so many processes must be able to train it together.
     """
     # These take seconds to import, see `execute`.
     import transformers
 
+    from dermtune.crewtrainer import check_shareable
     from dermtune.trainee import check_trainees
 
     transformers.logging.set_verbosity_error()
     check_trainees(arms, classes)
-
-
-@functools.lru_cache(maxsize=2)
-def _opened(config: DataConfig, place: Place) -> Dataset:
-    """The dataset, read once a process: a reused actor's next trial finds it here."""
-    return open_dataset(config, place)
-
-
-def _checked_dataset(trial: Trial, place: Place) -> Dataset:
-    dataset = _opened(trial.config.data, place)
-    if dataset.fingerprint != trial.fingerprints["data"]:
-        raise DataError(
-            f"{place.data_dir} must hold the data that the sweep was planned on, fingerprint "
-            f"{trial.fingerprints['data']}, got {dataset.fingerprint}"
-        )
-    return dataset
+    for config in arms.values() if processes > 1 else ():
+        if hindrance(config) is not None:  # else one process trains its head, whatever else is reserved
+            check_shareable(config, classes, Crew(processes=processes))
 
 
 def _write(outcome: "Outcome", folder: TrialFolder) -> Mapping[str, Mapping[str, float]]:

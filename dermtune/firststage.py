@@ -163,6 +163,7 @@ def _run(task: Task, first: First, signals: Signals, board: Board, monitors: Seq
     how: dict[str, Any] = {
         "cpus": task.cpus,
         "gpus": task.gpus,
+        "processes": task.processes,
         "address": task.asked.address,
         "usd_per_hour": task.asked.usd_per_hour,
         "budget": board.budget,

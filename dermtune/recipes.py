@@ -14,6 +14,8 @@ class Resources:
     """CPU cores, and torch's threads."""
     gpus: float | None = None
     """GPUs, a fraction to share one; None takes one where the machine has any, else none."""
+    processes: int | None = None
+    """Processes that train a trial together, with a GPU each or none; None is one for each of its GPUs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

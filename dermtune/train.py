@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -12,6 +13,9 @@ from transformers import PreTrainedModel
 
 from analysis.predictions import Predictions
 from dermtune import checkpoints
+from dermtune.crew import ALONE, Crew, part_of
+from dermtune.crewgroup import agreed
+from dermtune.crewtrainer import CrewTrainer, check_shareable, shared
 from dermtune.curriculum import Curriculum
 from dermtune.data.dataset import Dataset, Split
 from dermtune.device import device_name, reproducible
@@ -41,6 +45,8 @@ class Outcome:
     """Name of the device that trained."""
     frozen_features: str | None = None
     """Key of the kept features that its head was trained on; None where images went through the backbone."""
+    processes: int = 1
+    """That trained it together."""
 
 
 def train(
@@ -52,18 +58,21 @@ def train(
     on_epoch: Callable[[History], None],
     on_notice: Callable[[str], None] = no_notice,
     keep_at: Path | None = None,
+    crew: Crew = ALONE,
 ) -> Outcome:
     """Train one trial to its last epoch, from its newest whole checkpoint where there is one.
 
     One seed rules initialisation, order and augmentation, the same in every arm. The result is bit-identical on the
     same machine with the same number of threads, also after a kill and a resume. The model is kept at `keep_at`.
+    Of a `crew` each process calls this, within its group (`dermtune.crewgroup`): all get the outcome, which then is
+    that of one process to rounding; the first alone writes.
 
     Raises Diverged where the loss is NaN or infinite, ModelError where the model cannot be had, ConfigError where
-    it lacks what a lever needs, CheckpointError.
+    it lacks what a lever needs or a crew cannot train it, CheckpointError.
     """
     with reproducible(trial.seed, threads):
-        trainer = trainer_of(trial, data, checkpoint, on_epoch)
-        newest = checkpoints.newest_whole(checkpoint, on_notice)
+        trainer = trainer_of(trial, data, checkpoint, on_epoch, crew)
+        newest = agreed(crew, checkpoint, lambda: checkpoints.newest_whole(checkpoint, on_notice))
         with checkpoints.nothing_unpickled(newest):
             trainer.train(resume_from_checkpoint=str(newest) if newest else None)
         outcome = Outcome(
@@ -71,8 +80,9 @@ def train(
             test=_predict(trainer, trial, data, "test"),
             history=history_of(trainer.state.log_history),
             device=device_name(),
+            processes=crew.processes,
         )
-        if keep_at is not None:
+        if keep_at is not None and crew.rank == 0:
             _keep(trainer, trial, data, keep_at)
         return outcome
 
@@ -85,14 +95,23 @@ def _keep(trainer: PairedTrainer, trial: Trial, data: Dataset, folder: Path) -> 
         save_classifier(model, trial.config, data.classes, folder)
 
 
-def trainer_of(trial: Trial, data: Dataset, checkpoint: Path, on_epoch: Callable[[History], None]) -> PairedTrainer:
+def trainer_of(
+    trial: Trial, data: Dataset, checkpoint: Path, on_epoch: Callable[[History], None], crew: Crew = ALONE
+) -> PairedTrainer:
     """What trains the trial, its weights fresh: seed before. Raises ModelError, ConfigError."""
     config, levers = trial.config, trial.config.levers
     counts = np.bincount(data.train.label, minlength=len(data.classes))
     curriculum = Curriculum(levers=levers, class_counts=counts, epochs=config.training.epochs)
-    trainer = PairedTrainer(
+    arguments = arguments_for(config, trial.seed, checkpoint)
+    kind: Callable[..., PairedTrainer] = PairedTrainer
+    if crew.processes > 1:
+        check_shareable(config, data.classes, crew)
+        part = part_of(config.training, crew)
+        arguments = shared(arguments, part, config, data.classes)
+        kind = partial(CrewTrainer, part=part, seed=trial.seed)
+    trainer = kind(
         model=trainee(config, data.classes),
-        args=arguments_for(config, trial.seed, checkpoint),
+        args=arguments,
         train_dataset=Images(data.train),
         eval_dataset=Images(data.val),
         sampler=PowerSampler(data.train.label, levers.sampler_power, trial.seed, curriculum.progress),

@@ -42,10 +42,11 @@ class Images(TorchDataset[Any]):
         return len(self._split.label)
 
     def __getitems__(self, indices: list[int]) -> dict[str, Tensor]:
-        images = self._split.images[np.asarray(indices)]
+        rows = np.asarray(indices, dtype=np.int64)
+        images = self._split.images[rows]
         if self._mirrored:
             images = np.ascontiguousarray(images[:, :, ::-1])
-        return {"pixel_values": torch.from_numpy(images), "labels": torch.from_numpy(self._split.label[indices])}
+        return {"pixel_values": torch.from_numpy(images), "labels": torch.from_numpy(self._split.label[rows])}
 
 
 def _as_gathered(batch: Any) -> Any:
@@ -194,11 +195,23 @@ class _Events(TrainerCallback):
         self._on_epoch(history_of(state.log_history))
 
 
+class OneDevice(TrainingArguments):
+    """Arguments of a process that trains on one device, however many it sees.
+
+    Without this the Trainer would split each batch over all of them by nn.DataParallel, and multiply its size.
+    """
+
+    @property
+    @override
+    def n_gpu(self) -> int:
+        return min(1, int(super().n_gpu))
+
+
 def arguments_for(config: Config, seed: int, checkpoint: Path) -> TrainingArguments:
     """What the Trainer is told of a trial that leaves its checkpoints in `checkpoint`."""
     training = config.training
     on_gpu = torch.cuda.is_available()
-    return TrainingArguments(
+    return OneDevice(
         output_dir=str(checkpoint),
         seed=seed,
         use_cpu=not on_gpu,
