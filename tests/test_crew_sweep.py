@@ -3,28 +3,54 @@
 import numpy as np
 import pytest
 
+from dermtune.config import Config
+from dermtune.data.dataset import open_dataset
+from dermtune.data.place import Place
+from dermtune.plan import Trial
 from dermtune.sweep import main
+from dermtune.train import train
 from dermtune.verify import main as verify
 from tests.crew_sweep import SIGLIP, TOGETHER
 from tests.tiny_sweep import RECIPE, TinySweep
 
 
-def test_a_sweep_of_two_processes_a_trial_is_sound_and_ends_where_one_of_one_process_does(tmp_path):
-    shared = tmp_path / "shared"
-    one, two = (TinySweep.written(tmp_path / name, shared, recipe=SIGLIP) for name in ("one", "two"))
-    ended = two.run(*TOGETHER)
+def test_a_sweep_of_two_processes_a_trial_is_sound_and_predicts_what_one_process_would(tmp_path):
+    sweep = TinySweep.written(tmp_path / "here", tmp_path / "shared", recipe=SIGLIP)
+    ended = sweep.run(*TOGETHER)
     assert ended.returncode == 0, ended.stdout
-    assert {manifest["processes"] for manifest in two.trials().values()} == {2}
-    assert {manifest["threads"] for manifest in two.trials().values()} == {1}
-    assert verify([str(two.folder)]) == 0
-    assert not list(two.folder.glob("trials/*/checkpoint"))
-    assert one.run("--seeds", "1").returncode == 0
-    assert one.trials().keys() == two.trials().keys()
-    of_two = two.logits()
-    for which, rows in one.logits().items():
-        assert [row["sample_id"] for row in of_two[which]] == [row["sample_id"] for row in rows]
-        expected = [row["logits"] for row in rows]
-        np.testing.assert_allclose([row["logits"] for row in of_two[which]], expected, atol=1e-4)
+    assert verify([str(sweep.folder)]) == 0
+    place = Place(data_dir=sweep.shared / "data", cache_dir=sweep.shared / "cache")
+    predicted = sweep.logits()
+    assert len(sweep.trials()) == 2
+    for trial_id, manifest in sweep.trials().items():
+        assert (manifest["processes"], manifest["threads"], manifest["gpus"]) == (2, 1, 0)
+        assert {path.name for path in (sweep.folder / "trials" / trial_id).iterdir()} == LEFT_BEHIND
+        trial = trial_of(manifest)
+        assert trial.trial_id == trial_id, "the number of processes is no part of it"
+        alone = train(
+            trial,
+            open_dataset(trial.config.data, place),
+            checkpoint=tmp_path / trial_id,
+            threads=1,
+            on_epoch=lambda history: None,
+        )
+        for expected in (alone.val, alone.test):
+            rows = predicted[trial.arm, trial.seed, expected.split]
+            assert [row["sample_id"] for row in rows] == list(expected.sample_id)
+            np.testing.assert_allclose([row["logits"] for row in rows], expected.logits, atol=1e-4)
+
+
+LEFT_BEHIND = {"attempts.json", "history.csv", "manifest.json", "test.parquet", "val.parquet"}
+
+
+def trial_of(manifest):
+    return Trial(
+        arm=manifest["arm"],
+        levers=manifest["levers"],
+        seed=manifest["seed"],
+        config=Config.from_dict(manifest["config"]),
+        fingerprints=manifest["fingerprints"],
+    )
 
 
 RESNET = RECIPE.replace("epochs=4", "epochs=1")

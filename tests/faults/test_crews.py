@@ -2,16 +2,17 @@
 
 import signal
 
+import numpy as np
 import psutil
 import pytest
 
+from analysis.predictions import read_predictions
 from dermtune import tuner
 from dermtune.ending import Ending
 from dermtune.ledger import SweepFolder
 from tests.crew_sweep import SIGLIP, TOGETHER
 from tests.faults.test_signals import GOES_ON, STOPS_WITHIN, ended, is_free, slack, trains
 from tests.faults.test_workers_killed import Killer, predictions
-from tests.monitors import Heard
 from tests.security.test_network import connections, is_loopback
 from tests.tiny_sweep import TinySweep, wait_until
 
@@ -32,21 +33,31 @@ def run(trial, drawn, folder, *monitors):
     return tuner.run([trial], folder, drawn.place, cpus=2, processes=2, monitors=monitors)
 
 
-def test_kill_9_of_one_process_costs_its_trial_an_epoch_at_most_and_not_a_bit(trial, drawn, tmp_path):
-    undisturbed, folder = SweepFolder(tmp_path / "undisturbed"), SweepFolder(tmp_path / "sweep")
-    assert run(trial, drawn, undisturbed) == Ending(finished=1)
-    heard = Heard()
+def test_kill_9_of_one_process_costs_its_trial_an_epoch_at_most_and_changes_nothing(trial, drawn, fit, tmp_path):
+    folder = SweepFolder(tmp_path / "sweep")
 
     def kill():
         [other] = others()
         other.send_signal(signal.SIGKILL)
 
     killer = Killer(trial, kill)
-    assert run(trial, drawn, folder, killer, heard) == Ending(finished=1)
+    assert run(trial, drawn, folder, killer) == Ending(finished=1)
     assert killer.done
-    [notice] = folder.trial(trial.trial_id).manifest()["notices"]
-    assert notice == "lost its worker and goes on from its last checkpoint"
-    assert predictions(folder, [trial]) == predictions(undisturbed, [trial])
+    manifest = folder.trial(trial.trial_id).manifest()
+    assert manifest["notices"] == ["lost its worker and goes on from its last checkpoint"]
+    assert manifest["attempts"] == 2
+    kept = read_predictions(folder.trial(trial.trial_id).predictions("test"))
+    np.testing.assert_allclose(kept.logits, fit(trial).test.logits, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_after_that_its_predictions_are_those_of_a_trial_that_lost_no_process_bit_for_bit(trial, drawn, tmp_path):
+    folders = [SweepFolder(tmp_path / name) for name in ("undisturbed", "hit")]
+    assert run(trial, drawn, folders[0]) == Ending(finished=1)
+    killer = Killer(trial, lambda: others()[0].send_signal(signal.SIGKILL))
+    assert run(trial, drawn, folders[1], killer) == Ending(finished=1)
+    assert killer.done
+    assert predictions(folders[1], [trial]) == predictions(folders[0], [trial])
 
 
 def test_the_processes_of_a_trial_listen_on_loopback_alone_and_a_signal_stops_them_in_seconds(tmp_path, under_way):
