@@ -21,6 +21,7 @@ from dermtune.curriculum import Curriculum
 from dermtune.data.dataset import Split
 from dermtune.device import in_bfloat16
 from dermtune.ema import WeightAverage
+from dermtune.flops import Work
 from dermtune.ledger import Diverged
 from dermtune.losses import MixedLabels
 from dermtune.mixup import Mixup
@@ -28,7 +29,13 @@ from dermtune.pixels import PixelPipeline
 from dermtune.sampling import PowerSampler
 
 History = tuple[Mapping[str, float], ...]
-"""One row an epoch: epoch, train_loss, val_loss, val_<metric>, learning_rate, seconds, images_per_second."""
+"""One row an epoch: epoch, train_loss, val_loss, val_<metric>, learning_rate, and the columns of `PACE`."""
+PACE = ("seconds", "images_per_second", "data_wait", "model_tflop_per_second", "model_flops_utilisation")
+"""How fast an epoch was trained: columns that the same trial does not find again.
+
+`data_wait` is the share of the seconds in which the next images were waited for. The last is there where the
+device's peak is known.
+"""
 
 
 class Images(TorchDataset[Any]):
@@ -64,6 +71,7 @@ class PairedTrainer(Trainer):
         pixels: PixelPipeline,
         mixup: Mixup | None,
         ema: float,
+        work: Work,
         on_epoch: Callable[[History], None],
         **kwargs: Any,
     ) -> None:
@@ -72,6 +80,8 @@ class PairedTrainer(Trainer):
         self._loss = curriculum.last_loss
         self._pixels = pixels
         self._mixup = mixup
+        self._work = work
+        self._waited = 0.0
         self._micro_step = (-1, 0)
         self._epoch_started = 0.0
         super().__init__(
@@ -93,8 +103,9 @@ class PairedTrainer(Trainer):
                 yield
 
     def epoch_begins(self) -> None:
-        """Take up the epoch's loss and start its clock."""
+        """Take up the epoch's loss and start its clocks."""
         self._loss = self._curriculum.loss(self._epoch())
+        self._waited = 0.0
         self._epoch_started = time.perf_counter()
 
     def step_ends(self) -> None:
@@ -140,13 +151,25 @@ class PairedTrainer(Trainer):
         if "loss" in logs:
             if not math.isfinite(logs["loss"]):
                 raise Diverged(f"training loss is {logs['loss']} in epoch {self._epoch()}")
-            seconds = time.perf_counter() - self._epoch_started
-            logs = {**logs, "seconds": seconds, "images_per_second": len(self._sampler) / seconds}
+            logs = {**logs, **self._pace(time.perf_counter() - self._epoch_started)}
         super().log(logs, start_time)
+
+    @override
+    def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
+        began = time.perf_counter()
+        samples = super().get_batch_samples(*args, **kwargs)
+        self._waited += time.perf_counter() - began
+        return samples
 
     @property
     def _network(self) -> nn.Module:
         return cast(nn.Module, self.model)
+
+    def _pace(self, seconds: float) -> dict[str, float]:
+        """The columns of `PACE` of an epoch that took so long."""
+        rate = len(self._sampler) / seconds
+        waiting = {"data_wait": self._waited / seconds}
+        return {"seconds": seconds, "images_per_second": rate, **waiting, **self._work.rates(rate)}
 
     def _scaled_loss(
         self, outputs: Any, labels: Tensor | MixedLabels, num_items_in_batch: Tensor | int | None = None
@@ -233,7 +256,7 @@ def history_of(log_history: list[dict[str, float]]) -> History:
         row = rows.setdefault(entry["epoch"], {"epoch": entry["epoch"]})
         if "loss" in entry:
             row["train_loss"] = entry["loss"]
-            row |= {key: entry[key] for key in ("learning_rate", "seconds", "images_per_second")}
+            row |= {key: entry[key] for key in ("learning_rate", *PACE) if key in entry}
         row |= {f"val_{k.removeprefix('eval_')}": v for k, v in entry.items() if _is_val_score(k)}
     return tuple(row for row in rows.values() if "train_loss" in row)
 

@@ -13,6 +13,7 @@ from dermtune.config import ConfigError
 from dermtune.ledger import Diverged
 from dermtune.model import ModelError, build_model
 from dermtune.pixels import PixelPipeline
+from dermtune.trainer import PACE
 
 ROOT = Path(__file__).parents[1]
 STEPS = 6
@@ -51,7 +52,7 @@ def bits(outcome) -> bytes:
 
 
 def untimed(history) -> list[dict[str, float]]:
-    return [{k: v for k, v in row.items() if k not in ("seconds", "images_per_second")} for row in history]
+    return [{k: v for k, v in row.items() if k not in PACE} for row in history]
 
 
 # The same trial gives the same bits.
