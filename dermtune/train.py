@@ -18,6 +18,7 @@ from dermtune.data.dataset import Dataset, Split
 from dermtune.device import device_name, in_bfloat16, reproducible
 from dermtune.flops import Work, peak_flops
 from dermtune.mixup import Mixup
+from dermtune.passes import Passes
 from dermtune.pixels import pipeline_for
 from dermtune.plan import Trial
 from dermtune.sampling import PowerSampler
@@ -87,12 +88,24 @@ def _keep(trainer: PairedTrainer, trial: Trial, data: Dataset, folder: Path) -> 
         save_classifier(model, trial.config, data.classes, folder)
 
 
-def trainer_of(trial: Trial, data: Dataset, checkpoint: Path, on_epoch: Callable[[History], None]) -> PairedTrainer:
-    """What trains the trial, its weights fresh: seed before. Raises ModelError, ConfigError."""
+def trainer_of(
+    trial: Trial,
+    data: Dataset,
+    checkpoint: Path,
+    on_epoch: Callable[[History], None],
+    micro_batch: int | None = None,
+) -> PairedTrainer:
+    """What trains the trial, its weights fresh: seed before. Raises ModelError, ConfigError.
+
+    `micro_batch` is what a forward pass holds here; None holds what the recipe says.
+    """
     config, levers = trial.config, trial.config.levers
     counts = np.bincount(data.train.label, minlength=len(data.classes))
     curriculum = Curriculum(levers=levers, class_counts=counts, epochs=config.training.epochs)
-    args = arguments_for(config, trial.seed, checkpoint)
+    passes = Passes.of(config.training, micro_batch)
+    if levers.mixup:
+        passes.check_pairs()
+    args = arguments_for(config, trial.seed, checkpoint, passes)
     trainer = PairedTrainer(
         model=trainee(config, data.classes),
         args=args,
@@ -104,6 +117,7 @@ def trainer_of(trial: Trial, data: Dataset, checkpoint: Path, on_epoch: Callable
         mixup=Mixup(alpha=levers.mixup, seed=trial.seed) if levers.mixup else None,
         ema=levers.ema,
         work=_work(config, data.classes, args.world_size),
+        passes=passes,
         on_epoch=on_epoch,
     )
     trainer.remove_callback(transformers.PrinterCallback)
