@@ -12,15 +12,18 @@ from transformers import PreTrainedModel
 
 from analysis.predictions import Predictions
 from dermtune import checkpoints
+from dermtune.config import Config
 from dermtune.curriculum import Curriculum
 from dermtune.data.dataset import Dataset, Split
-from dermtune.device import device_name, reproducible
+from dermtune.device import device_name, in_bfloat16, reproducible
+from dermtune.flops import Work, peak_flops
 from dermtune.mixup import Mixup
+from dermtune.passes import Passes
 from dermtune.pixels import pipeline_for
 from dermtune.plan import Trial
 from dermtune.sampling import PowerSampler
 from dermtune.serving import save_classifier
-from dermtune.trainee import trainee
+from dermtune.trainee import flops_of, trainee
 from dermtune.trainer import History as History
 from dermtune.trainer import Images, PairedTrainer, arguments_for, history_of
 from dermtune.tuning import merge_adapters
@@ -85,14 +88,27 @@ def _keep(trainer: PairedTrainer, trial: Trial, data: Dataset, folder: Path) -> 
         save_classifier(model, trial.config, data.classes, folder)
 
 
-def trainer_of(trial: Trial, data: Dataset, checkpoint: Path, on_epoch: Callable[[History], None]) -> PairedTrainer:
-    """What trains the trial, its weights fresh: seed before. Raises ModelError, ConfigError."""
+def trainer_of(
+    trial: Trial,
+    data: Dataset,
+    checkpoint: Path,
+    on_epoch: Callable[[History], None],
+    micro_batch: int | None = None,
+) -> PairedTrainer:
+    """What trains the trial, its weights fresh: seed before. Raises ModelError, ConfigError.
+
+    `micro_batch` is what a forward pass holds here; None holds what the recipe says.
+    """
     config, levers = trial.config, trial.config.levers
     counts = np.bincount(data.train.label, minlength=len(data.classes))
     curriculum = Curriculum(levers=levers, class_counts=counts, epochs=config.training.epochs)
+    passes = Passes.of(config.training, micro_batch)
+    if levers.mixup:
+        passes.check_pairs()
+    args = arguments_for(config, trial.seed, checkpoint, passes)
     trainer = PairedTrainer(
         model=trainee(config, data.classes),
-        args=arguments_for(config, trial.seed, checkpoint),
+        args=args,
         train_dataset=Images(data.train),
         eval_dataset=Images(data.val),
         sampler=PowerSampler(data.train.label, levers.sampler_power, trial.seed, curriculum.progress),
@@ -100,10 +116,18 @@ def trainer_of(trial: Trial, data: Dataset, checkpoint: Path, on_epoch: Callable
         pixels=pipeline_for(config.model, config.training, trial.seed),
         mixup=Mixup(alpha=levers.mixup, seed=trial.seed) if levers.mixup else None,
         ema=levers.ema,
+        work=_work(config, data.classes, args.world_size),
+        passes=passes,
         on_epoch=on_epoch,
     )
     trainer.remove_callback(transformers.PrinterCallback)
     return trainer
+
+
+def _work(config: Config, classes: tuple[str, ...], n_devices: int) -> Work:
+    """What a training image costs, and what so many devices like this one could do."""
+    peak = peak_flops(device_name(), bfloat16=in_bfloat16(config.training))
+    return Work(flops=flops_of(config, classes).training, peak=None if peak is None else n_devices * peak)
 
 
 def _predict(trainer: PairedTrainer, trial: Trial, data: Dataset, name: str) -> Predictions:

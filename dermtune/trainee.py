@@ -1,13 +1,15 @@
 """The model as a trial's training begins: with the classifier and the frozen parts that its levers ask for."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
 from transformers import PreTrainedModel
 
-from dermtune.config import Config, ConfigError
+from dermtune.config import Config, ConfigError, Levers, TrainingConfig, canonical_json
 from dermtune.cosine import compare_directions
+from dermtune.flops import Flops, count_flops
 from dermtune.model import build_model, check_image_size, describe_model, weightless_model
 from dermtune.tuning import tune
 
@@ -32,6 +34,27 @@ def check_trainees(arms: Mapping[str, Config], classes: tuple[str, ...]) -> None
             _prepare(weightless_model(hf_config, config.model), config)
         except ConfigError as error:
             raise ConfigError(f"{error} in arm {arm!r}") from None
+
+
+def flops_of(config: Config, classes: tuple[str, ...]) -> Flops:
+    """What an image costs the model as the levers train it, counted once a process. Raises ModelError, ConfigError.
+
+    Whatever else the config says of losses and of the way of computing changes nothing in it.
+    """
+    shaping = {name: getattr(config.levers, name) for name in ("tuning", "tuned_blocks", "lora_rank", "lora_alpha")}
+    levers = Levers(ldam=0.5 if config.levers.ldam else 0.0, **shaping)
+    plain = replace(config, levers=levers, training=TrainingConfig())
+    kind = canonical_json([plain.departures(), len(classes)])
+    if kind not in _COUNTED:
+        with torch.random.fork_rng(devices=[]):  # the trial's own weights are drawn from these numbers
+            model = weightless_model(describe_model(plain.model, classes), plain.model)
+            _prepare(model, plain)
+        _COUNTED[kind] = count_flops(model, plain.data.image_size)
+    return _COUNTED[kind]
+
+
+_COUNTED: dict[str, Flops] = {}
+"""By kind of model."""
 
 
 def _prepare(model: PreTrainedModel, config: Config) -> None:
