@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from analysis.commandline import Parser, whole_number
 from dermtune.uris import tracking_uri
@@ -54,6 +55,7 @@ class Arguments:
     address: str | None
     gpus_per_trial: float | None
     cpus_per_trial: float | None
+    micro_batch: int | Literal["auto"] | None
     tracking_uri: str
     log_model: bool
     stop_after_selection: bool
@@ -93,6 +95,10 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     add("--cpus-per-trial", type=_positive, metavar="F", help="cores of a trial; default: the recipe's")
     add(
+        "--micro-batch", type=_micro_batch, metavar="N",
+        help="images that a forward pass holds, or auto: as many as a GPU has room for; default: the recipe's",
+    )  # fmt: skip
+    add(
         "--tracking-uri", type=tracking_uri, default="sqlite:///mlflow.db", metavar="URI",
         help="MLflow's store or server; default: sqlite:///mlflow.db",
     )  # fmt: skip
@@ -116,6 +122,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--max-usd", type=_positive, metavar="X", help="the same in dollars; needs --usd-per-hour")
     add("--usd-per-hour", type=_positive, metavar="Y", help="price of a GPU hour, or of a trial's without a GPU")
     return parser
+
+
+def _micro_batch(text: str) -> int | Literal["auto"]:
+    return "auto" if text == "auto" else whole_number(text)
 
 
 def _positive(text: str) -> float:

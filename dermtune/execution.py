@@ -20,6 +20,7 @@ from dermtune.frozen.bundles import Unfit, hindrance
 from dermtune.ledger import Diverged, Meter, TrialFolder, bill
 from dermtune.origin import origin
 from dermtune.plan import Trial
+from dermtune.recipes import MicroBatch
 
 if TYPE_CHECKING:
     from dermtune.train import History, Outcome
@@ -42,19 +43,21 @@ def execute(
     on_notice: Callable[[str], None],
     on_images: bool = False,
     keep_model: bool = False,
+    micro_batch: MicroBatch = None,
 ) -> Mapping[str, float]:
     """The trial's test scores, after its folder holds all that it leaves behind.
 
     A trial that was cut off goes on from its last checkpoint. `on_notice` is told what went wrong and was got over,
     in a clause that follows the trial's name. `on_images` says that the model is known to be Unfit for kept
     features, else that is found out here, as a part of the same attempt. `keep_model` leaves the trained model
-    there as well, as no part of what makes a trial done. What goes wrong (Diverged, ModelError, DataError) is
+    there as well, as no part of what makes a trial done. `micro_batch` is what a forward pass holds here, which a
+    head on kept features has no use for. What goes wrong (Diverged, ModelError, DataError) is
     raised: the caller records it.
     """
     with folder.metered(gpus=gpus, usd_per_hour=usd_per_hour) as meter:
         folder.clear_failure()
         ours = _Attempted(trial, folder, meter)
-        how = _How(place=place, threads=threads, gpus=gpus, keep_model=keep_model)
+        how = _How(place=place, threads=threads, gpus=gpus, keep_model=keep_model, micro_batch=micro_batch)
         if not on_images and hindrance(trial.config) is None:
             ended: list[Mapping[str, float] | Diverged] = []
             with contextlib.suppress(Unfit):
@@ -116,6 +119,7 @@ class _How:
     threads: int
     gpus: float
     keep_model: bool
+    micro_batch: MicroBatch = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +196,7 @@ def _train_on_images(
 ) -> Mapping[str, float]:
     """What `execute` gives, by way of the whole model and images."""
     # torch and transformers take seconds to import: a driver that only plans must not pay for them.
+    from dermtune.microbatch import Memory, micro_batch_for
     from dermtune.train import History, train
 
     def record_epoch(history: History) -> None:
@@ -203,7 +208,7 @@ def _train_on_images(
         ours.folder.note(what)
         on_notice(what)
 
-    data = _checked_dataset(ours.trial, how.place)
+    data, config = _checked_dataset(ours.trial, how.place), ours.trial.config
     outcome = train(
         ours.trial,
         data,
@@ -212,6 +217,7 @@ def _train_on_images(
         on_epoch=record_epoch,
         on_notice=note,
         keep_at=ours.folder.model if how.keep_model else None,
+        micro_batch=micro_batch_for(how.micro_batch, config, data.classes, how.place, Memory.of_gpu(how.gpus)),
     )
     return _finish(ours, outcome, data, how)
 
@@ -222,6 +228,8 @@ def _finish(ours: _Attempted, outcome: "Outcome", data: Dataset, how: _How) -> M
     made_on = {**origin(), "device": outcome.device, "threads": how.threads, "gpus": how.gpus}
     if outcome.frozen_features is not None:
         made_on["frozen_features"] = outcome.frozen_features
+    if outcome.micro_batch is not None:
+        made_on["micro_batch"] = outcome.micro_batch
     about = {**_identity(ours.trial), "quarantine": data.quarantine.counts(), "scores": scores, **made_on}
     finished = datetime.now(UTC).isoformat(timespec="seconds")
     ours.folder.finish({**about, **bill(ours.meter.stop()), "finished": finished})
@@ -237,10 +245,11 @@ def fingerprints(config: Config, data: Dataset) -> Mapping[str, str]:
     return found
 
 
-def check_models(arms: Mapping[str, Config], classes: tuple[str, ...]) -> None:
+def check_models(arms: Mapping[str, Config], classes: tuple[str, ...], micro_batch: MicroBatch = None) -> None:
     """Raises ModelError or ConfigError, in the driver and not once a trial, where an arm's model cannot be trained.
 
-    By name each arm's config: the model must be had and read such images, and have what the arm's levers need.
+    By name each arm's config: the model must be had and read such images, and have what the arm's levers need, and
+    a forward pass must be able to hold what is asked for.
     """
     # These take seconds to import, see `execute`.
     import transformers
@@ -248,7 +257,7 @@ def check_models(arms: Mapping[str, Config], classes: tuple[str, ...]) -> None:
     from dermtune.trainee import check_trainees
 
     transformers.logging.set_verbosity_error()
-    check_trainees(arms, classes)
+    check_trainees(arms, classes, micro_batch)
 
 
 @functools.lru_cache(maxsize=2)

@@ -28,7 +28,7 @@ from dermtune.forecast import FirstStage, Forecast, Known, Pace, forecast, pace
 from dermtune.ledger import SweepFolder
 from dermtune.loading import load_recipe, load_sweep
 from dermtune.plan import Plan, Sweep, Trial
-from dermtune.recipes import Recipe
+from dermtune.recipes import MicroBatch, Recipe
 from dermtune.spared import spared_in
 from dermtune.staging import Stages, Staging
 from dermtune.steps import steps
@@ -70,6 +70,12 @@ class Task:
         """GPUs of a trial; None takes one where there is any."""
         asked = self.asked.gpus_per_trial
         return self.recipe.resources.gpus if asked is None else asked
+
+    @property
+    def micro_batch(self) -> MicroBatch:
+        """What a forward pass of a trial holds."""
+        asked = self.asked.micro_batch
+        return self.recipe.resources.micro_batch if asked is None else asked
 
     def forecast(self, done: Manifests) -> Forecast:
         """What the trials that are not done take, and what the design can see."""
@@ -151,6 +157,7 @@ class Task:
             cpus=self.cpus,
             gpus=gpus,
             beside=machine.beside(self.cpus, gpus, min(len(self.plan.trials), MOST_BESIDE)),
+            micro_batch=self.micro_batch,
         )
 
     def budget(self, done: Manifests, of: Plan | None = None) -> Budget:

@@ -23,7 +23,7 @@ from dermtune.pixels import pipeline_for
 from dermtune.plan import Trial
 from dermtune.sampling import PowerSampler
 from dermtune.serving import save_classifier
-from dermtune.trainee import flops_of, trainee
+from dermtune.trainee import check_micro_batch, flops_of, trainee
 from dermtune.trainer import History as History
 from dermtune.trainer import Images, PairedTrainer, arguments_for, history_of
 from dermtune.tuning import merge_adapters
@@ -44,6 +44,8 @@ class Outcome:
     """Name of the device that trained."""
     frozen_features: str | None = None
     """Key of the kept features that its head was trained on; None where images went through the backbone."""
+    micro_batch: int | None = None
+    """Images that a forward pass held; None where as many as the recipe says."""
 
 
 def train(
@@ -55,17 +57,19 @@ def train(
     on_epoch: Callable[[History], None],
     on_notice: Callable[[str], None] = no_notice,
     keep_at: Path | None = None,
+    micro_batch: int | None = None,
 ) -> Outcome:
     """Train one trial to its last epoch, from its newest whole checkpoint where there is one.
 
     One seed rules initialisation, order and augmentation, the same in every arm. The result is bit-identical on the
     same machine with the same number of threads, also after a kill and a resume. The model is kept at `keep_at`.
+    `micro_batch` is what a forward pass holds here; another number changes no more than roundings.
 
     Raises Diverged where the loss is NaN or infinite, ModelError where the model cannot be had, ConfigError where
     it lacks what a lever needs, CheckpointError.
     """
     with reproducible(trial.seed, threads):
-        trainer = trainer_of(trial, data, checkpoint, on_epoch)
+        trainer = trainer_of(trial, data, checkpoint, on_epoch, micro_batch)
         newest = checkpoints.newest_whole(checkpoint, on_notice)
         with checkpoints.nothing_unpickled(newest):
             trainer.train(resume_from_checkpoint=str(newest) if newest else None)
@@ -74,6 +78,7 @@ def train(
             test=_predict(trainer, trial, data, "test"),
             history=history_of(trainer.state.log_history),
             device=device_name(),
+            micro_batch=None if micro_batch == trial.config.training.batch_size else micro_batch,
         )
         if keep_at is not None:
             _keep(trainer, trial, data, keep_at)
@@ -102,12 +107,11 @@ def trainer_of(
     config, levers = trial.config, trial.config.levers
     counts = np.bincount(data.train.label, minlength=len(data.classes))
     curriculum = Curriculum(levers=levers, class_counts=counts, epochs=config.training.epochs)
-    passes = Passes.of(config.training, micro_batch)
-    if levers.mixup:
-        passes.check_pairs()
+    passes, model = Passes.of(config.training, micro_batch), trainee(config, data.classes)
+    check_micro_batch(micro_batch, config, model)
     args = arguments_for(config, trial.seed, checkpoint, passes)
     trainer = PairedTrainer(
-        model=trainee(config, data.classes),
+        model=model,
         args=args,
         train_dataset=Images(data.train),
         eval_dataset=Images(data.val),
