@@ -1,12 +1,10 @@
 """One trial from folder to folder: open the data, train, write predictions, history and, last, the manifest."""
 
 import contextlib
-import hashlib
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis.metrics import overall_scores
@@ -20,6 +18,7 @@ from dermtune.ledger import Diverged, Meter, TrialFolder, bill
 from dermtune.opened import checked_dataset
 from dermtune.origin import origin
 from dermtune.plan import Trial
+from dermtune.recipes import MicroBatch
 
 if TYPE_CHECKING:
     from dermtune.train import History, Outcome
@@ -43,20 +42,28 @@ def execute(
     on_images: bool = False,
     keep_model: bool = False,
     gather: Gather = no_others,
+    micro_batch: MicroBatch = None,
 ) -> Mapping[str, float]:
     """The trial's test scores, after its folder holds all that it leaves behind.
 
     A trial that was cut off goes on from its last checkpoint. `on_notice` is told what went wrong and was got over,
     in a clause that follows the trial's name. `on_images` says that the model is known to be Unfit for kept
     features, else that is found out here, as a part of the same attempt. `keep_model` leaves the trained model
-    there as well, as no part of what makes a trial done. `gather` calls the processes that train it with this one;
-    a head on kept features needs none. What goes wrong (Diverged, ModelError, DataError) is raised: the caller
-    records it.
+    there as well, as no part of what makes a trial done. `gather` calls the processes that train it with this one,
+    `micro_batch` is what a forward pass holds here: a head on kept features has no use for either. What goes wrong
+    (Diverged, ModelError, DataError) is raised: the caller records it.
     """
     with folder.metered(gpus=gpus, usd_per_hour=usd_per_hour) as meter:
         folder.clear_failure()
         ours = _Attempted(trial, folder, meter)
-        how = _How(place=place, threads=threads, gpus=gpus, keep_model=keep_model, gather=gather)
+        how = _How(
+            place=place,
+            threads=threads,
+            gpus=gpus,
+            keep_model=keep_model,
+            gather=gather,
+            micro_batch=micro_batch,
+        )
         if not on_images and hindrance(trial.config) is None:
             ended: list[Mapping[str, float] | Diverged] = []
             with contextlib.suppress(Unfit):
@@ -119,6 +126,7 @@ class _How:
     gpus: float
     keep_model: bool
     gather: Gather = no_others
+    micro_batch: MicroBatch = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +206,7 @@ def _train_on_images(
     """What `execute` gives, by way of the whole model and images."""
     # torch and transformers take seconds to import: a driver that only plans must not pay for them.
     from dermtune.device import keep_to_share
+    from dermtune.microbatch import Memory, micro_batch_for
     from dermtune.train import History, train
 
     def record_epoch(history: History) -> None:
@@ -209,9 +218,10 @@ def _train_on_images(
         ours.folder.note(what)
         on_notice(what)
 
-    data = checked_dataset(ours.trial, how.place)
+    data, config = checked_dataset(ours.trial, how.place), ours.trial.config
     keep_to_share(how.gpus)
-    with how.gather(ours.trial, how.place, ours.folder.checkpoint) as crew:
+    held = micro_batch_for(how.micro_batch, config, data.classes, how.place, Memory.of_gpu(how.gpus))
+    with how.gather(ours.trial, how.place, ours.folder.checkpoint, held) as crew:
         outcome = train(
             ours.trial,
             data,
@@ -220,6 +230,7 @@ def _train_on_images(
             on_epoch=record_epoch,
             on_notice=note,
             keep_at=ours.folder.model if how.keep_model else None,
+            micro_batch=held,
             crew=crew,
         )
     return _finish(ours, outcome, data, how)
@@ -232,26 +243,21 @@ def _finish(ours: _Attempted, outcome: "Outcome", data: Dataset, how: _How) -> M
     made_on["processes"] = outcome.processes
     if outcome.frozen_features is not None:
         made_on["frozen_features"] = outcome.frozen_features
+    if outcome.micro_batch is not None:
+        made_on["micro_batch"] = outcome.micro_batch
     about = {**_identity(ours.trial), "quarantine": data.quarantine.counts(), "scores": scores, **made_on}
     finished = datetime.now(UTC).isoformat(timespec="seconds")
     ours.folder.finish({**about, **bill(ours.meter.stop()), "finished": finished})
     return scores["test"]
 
 
-def fingerprints(config: Config, data: Dataset) -> Mapping[str, str]:
-    """Content hashes of what the config only names: the data and, where it is a local folder, the checkpoint."""
-    found = {"data": data.fingerprint}
-    checkpoint = Path(config.model.checkpoint or "").expanduser()
-    if config.model.checkpoint is not None and checkpoint.is_dir():
-        found["checkpoint"] = _hash_files(sorted([*checkpoint.glob("*.json"), *checkpoint.glob("*.safetensors")]))
-    return found
-
-
-def check_models(arms: Mapping[str, Config], classes: tuple[str, ...], processes: int = 1) -> None:
+def check_models(
+    arms: Mapping[str, Config], classes: tuple[str, ...], micro_batch: MicroBatch = None, processes: int = 1
+) -> None:
     """Raises ModelError or ConfigError, in the driver and not once a trial, where an arm's model cannot be trained.
 
-    By name each arm's config: the model must be had and read such images, and have what the arm's levers need, and
-    so many processes must be able to train it together.
+    By name each arm's config: the model must be had and read such images, and have what the arm's levers need, a
+    forward pass must be able to hold what is asked for, and so many processes to train it together.
     """
     # These take seconds to import, see `execute`.
     import transformers
@@ -260,7 +266,7 @@ def check_models(arms: Mapping[str, Config], classes: tuple[str, ...], processes
     from dermtune.trainee import check_trainees
 
     transformers.logging.set_verbosity_error()
-    check_trainees(arms, classes)
+    check_trainees(arms, classes, micro_batch)
     for config in arms.values() if processes > 1 else ():
         if hindrance(config) is not None:  # else one process trains its head, whatever else is reserved
             check_shareable(config, classes, Crew(processes=processes))
@@ -287,11 +293,3 @@ def _identity(trial: Trial) -> dict[str, Any]:
 
 def _scores(predictions: Predictions) -> dict[str, float]:
     return dict(overall_scores(predictions.label, predictions.probabilities))
-
-
-def _hash_files(paths: list[Path]) -> str:
-    digest = hashlib.sha256()
-    for path in paths:
-        with path.open("rb") as file:
-            digest.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()

@@ -15,8 +15,25 @@ def make_ready(trial: Trial, place: Place) -> None:
     checked_dataset(trial, place)
 
 
-def follow(trial: Trial, place: Place, checkpoint: Path, *, crew: Crew, meeting: Meeting, threads: int) -> None:
+def follow(
+    trial: Trial,
+    place: Place,
+    checkpoint: Path,
+    micro_batch: int | None,
+    *,
+    crew: Crew,
+    meeting: Meeting,
+    threads: int,
+) -> None:
     """Train the trial with the others of its crew. Raises what `train` does."""
     data = checked_dataset(trial, place)
     with joined(crew, meeting, threads=threads):
-        train(trial, data, checkpoint=checkpoint, threads=threads, on_epoch=lambda _: None, crew=crew)
+        train(
+            trial,
+            data,
+            checkpoint=checkpoint,
+            threads=threads,
+            on_epoch=lambda _: None,
+            micro_batch=micro_batch,
+            crew=crew,
+        )

@@ -41,8 +41,8 @@ class MixedLabels:
     """Class of the image, [B]."""
     partners: Tensor
     """Class of what it was blended with, [B]."""
-    share: float
-    """How much of its own is left, in [0, 1]."""
+    share: float | Tensor
+    """How much of its own is left, in [0, 1]; [B] where not the same of all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

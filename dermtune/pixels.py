@@ -32,7 +32,11 @@ class PixelPipeline:
 
     def augment(self, pixels: Tensor, step: int) -> Tensor:
         """The batch with each image mirrored or not, decided by (seed, step) alone: the same in every arm."""
-        for dim, mirrored in zip((3, 2), mirrors(self, len(pixels), step), strict=True):
+        return self.mirror(pixels, mirrors(self, len(pixels), step))
+
+    def mirror(self, pixels: Tensor, ways: tuple[Tensor | None, Tensor | None]) -> Tensor:
+        """The batch with these images mirrored left-right, and these top-bottom; None for none."""
+        for dim, mirrored in zip((3, 2), ways, strict=True):
             if mirrored is not None:
                 chosen = mirrored.to(pixels.device)[:, None, None, None]
                 pixels = torch.where(chosen, pixels.flip(dim), pixels)

@@ -15,20 +15,20 @@ from analysis.earlier import measured
 from analysis.metrics import MetricError, metric_named
 from analysis.planning import ASSUMED, Variation
 from analysis.sources import load_study
-from analysis.study import SourceError
+from analysis.study import SourceError, Study
 from dermtune.arguments import Arguments
 from dermtune.budget import Books, Budget, Limits, TrialHours
 from dermtune.config import UserError
 from dermtune.data.dataset import Dataset, Split, open_dataset
 from dermtune.data.place import Place
 from dermtune.data.quarantine import Quarantine
-from dermtune.execution import fingerprints
 from dermtune.firstplan import First
 from dermtune.forecast import FirstStage, Forecast, Known, Pace, forecast, pace
 from dermtune.ledger import SweepFolder
 from dermtune.loading import load_recipe, load_sweep
+from dermtune.opened import fingerprints
 from dermtune.plan import Plan, Sweep, Trial
-from dermtune.recipes import Recipe
+from dermtune.recipes import MicroBatch, Recipe
 from dermtune.sharing import Occupied, occupied
 from dermtune.spared import spared_in
 from dermtune.staging import Stages, Staging
@@ -80,9 +80,15 @@ class Task:
     def _occupied(self) -> Occupied:
         return _occupied(self.asked, self.recipe)
 
+    @property
+    def micro_batch(self) -> MicroBatch:
+        """What a forward pass of a trial holds."""
+        asked = self.asked.micro_batch
+        return self.recipe.resources.micro_batch if asked is None else asked
+
     def forecast(self, done: Manifests) -> Forecast:
         """What the trials that are not done take, and what the design can see."""
-        sweep = self.plan.sweep
+        sweep, seen = self.plan.sweep, self._seen(done)
         return forecast(
             self.plan,
             done,
@@ -90,8 +96,8 @@ class Task:
             self.pace(done),
             gpus=self.gpus or 0.0,
             known=Known(
-                variation=self._variation(done, sweep.primary_metric),
-                of_guards={guard: self._variation(done, guard) for guard in sweep.guard_metrics},
+                variation=_variation(seen, sweep.primary_metric),
+                of_guards={guard: _variation(seen, guard) for guard in sweep.guard_metrics},
                 test_images=self.test_images,
             ),
             first=self._first_stage(),
@@ -161,6 +167,7 @@ class Task:
             cpus=self.cpus,
             gpus=gpus,
             beside=machine.beside(self.cpus, gpus, min(len(self.plan.trials), MOST_BESIDE)),
+            micro_batch=self.micro_batch,
         )
 
     def budget(self, done: Manifests, of: Plan | None = None) -> Budget:
@@ -198,14 +205,14 @@ class Task:
         searched = self.first.plan.trials if self.first and self.first.plan.stage == "search" else ()
         return {**self.folder.done(t for t in searched if t.trial_id not in done), **done}
 
-    def _variation(self, done: Manifests, metric: str) -> Variation:
-        """What the done trials show of a metric's chance; as assumed before they can be compared."""
+    def _seen(self, done: Manifests) -> Study | None:
+        """What the done trials predicted; None before they can be compared."""
         if not done:
-            return ASSUMED
+            return None
         try:
-            return measured(load_study(self.folder.path, quick=True), metric=metric)
+            return load_study(self.folder.path, quick=True)
         except SourceError:
-            return ASSUMED
+            return None
 
 
 def prepare(asked: Arguments, console: Console) -> Task:
@@ -277,6 +284,16 @@ def _check_metrics(sweep: Sweep, dataset: Dataset) -> None:
     for images in (dataset.test, dataset.val) if sweep.first else (dataset.test,):
         for name in (sweep.primary_metric, *sweep.guard_metrics):
             metric_named(name, classes=dataset.classes, sizes=_sizes(images, dataset.classes))
+
+
+def _variation(seen: Study | None, metric: str) -> Variation:
+    """What a study shows of a metric's chance; as assumed without one."""
+    if seen is None:
+        return ASSUMED
+    try:
+        return measured(seen, metric=metric)
+    except SourceError:
+        return ASSUMED
 
 
 def _sizes(images: Split, classes: Sequence[str]) -> NDArray[np.float64]:

@@ -6,8 +6,8 @@ import pickle
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dermtune.crew import Crew
@@ -27,6 +27,8 @@ class Given:
     trials: Sequence[Trial]
     place: Place
     checkpoints: Path
+    held: Mapping[int, int] = field(default_factory=dict)
+    """Images of a pass, of trials by their place, where that is not the recipe's number."""
     processes: int = 2
     killed_after: int = 0
     """The first process dies when so many epochs have their checkpoint; 0 is never."""
@@ -99,6 +101,7 @@ def main(folder: Path, rank: int) -> None:
                         threads=1,
                         on_epoch=kept,
                         crew=crew,
+                        micro_batch=given.held.get(number),
                         keep_at=model_of(folder, number),
                     )
                 )

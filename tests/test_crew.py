@@ -13,14 +13,15 @@ from torch import nn
 from transformers import Trainer, TrainingArguments
 
 from dermtune.config import ConfigError, ModelConfig, TrainingConfig
-from dermtune.crew import Crew, part_of
-from dermtune.crewtrainer import PartSampler, _idle_weights, check_shareable
+from dermtune.crew import Crew
+from dermtune.crewtrainer import Share, ShareSampler, _idle_weights, check_shareable
 from dermtune.execution import check_models
 from dermtune.ledger import Diverged
 from dermtune.model import build_model
+from dermtune.passes import Passes
 from dermtune.sampling import PowerSampler
 from dermtune.train import train
-from dermtune.trainer import arguments_for
+from dermtune.trainer import PACE, arguments_for
 from tests.conftest import VISION
 from tests.crews import Given, in_crew, model_of
 
@@ -42,6 +43,10 @@ EVERY_LEVER = {
 """Levers that draw numbers for each image, or change with step or epoch."""
 
 
+HELD = {"a pass of a whole step": 32}
+"""Images of a pass, where that is not the recipe's number."""
+
+
 @pytest.fixture(scope="module")
 def trials(make_trial):
     return {
@@ -50,6 +55,7 @@ def trials(make_trial):
         "a pass each": make_trial(batch_size=16, accumulation=2, learning_rate=1e-2),
         "three halved passes": make_trial(batch_size=10, accumulation=3, levers={"mixup": 0.2}),
         "a weight that no loss reaches": make_trial(DINO),
+        "a pass of a whole step": make_trial(batch_size=16, accumulation=2, levers={"mixup": 0.2}),
         "diverging": make_trial(learning_rate=1e20),
     }
 
@@ -62,14 +68,21 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def together(trials, drawn, folder):
     """By name what each of two processes has of every trial."""
-    by_rank = in_crew(Given(trials=tuple(trials.values()), place=drawn.place, checkpoints=folder))
+    held = {list(trials).index(name): n for name, n in HELD.items()}
+    by_rank = in_crew(Given(trials=tuple(trials.values()), place=drawn.place, checkpoints=folder, held=held))
     return dict(zip(trials, zip(*by_rank, strict=True), strict=True))
 
 
 SHIFTS = ("k_proj.bias", "key.bias")
 """What attention's softmax takes out again: the gradient is rounding, which Adam makes as large as any other."""
 
-TRAINED = ("baseline, evaluated in batches that do not divide", "every lever", "a pass each", "three halved passes")
+TRAINED = (
+    "baseline, evaluated in batches that do not divide",
+    "every lever",
+    "a pass each",
+    "three halved passes",
+    "a pass of a whole step",
+)
 
 
 @pytest.mark.parametrize("name", [*TRAINED, "a weight that no loss reaches"])
@@ -92,9 +105,9 @@ def test_two_processes_end_with_the_weights_predictions_and_history_of_one(
     for mine, expected in ((first.val, alone.val), (first.test, alone.test)):
         np.testing.assert_allclose(mine.logits, expected.logits, atol=1e-5)
         np.testing.assert_allclose(mine.logits_hflip, expected.logits_hflip, atol=1e-5)
-    assert (first.processes, alone.processes) == (2, 1)
+    assert (first.processes, first.micro_batch, alone.processes) == (2, HELD.get(name), 1)
     for mine, expected in zip(first.history, alone.history, strict=True):
-        timeless = expected.keys() - {"seconds", "images_per_second"}
+        timeless = expected.keys() - {*PACE}
         assert {key: mine[key] for key in timeless} == pytest.approx(
             {key: expected[key] for key in timeless}, abs=1e-5
         )
@@ -129,29 +142,31 @@ def test_a_crew_killed_after_an_epoch_goes_on_from_its_checkpoint_to_the_same_bi
 
 # Whose part of a step is whose.
 
-CREWS = st.tuples(st.integers(1, 8), st.integers(1, 6), st.integers(1, 4), st.integers(1, 200))
+CREWS = st.tuples(st.integers(1, 8), st.integers(1, 6), st.integers(1, 4), st.integers(1, 4), st.integers(1, 200))
 
 
 @given(CREWS)
-def test_each_image_of_an_epoch_is_in_one_processs_part_of_the_pass_that_a_single_process_would_show_it_in(crew):
-    processes, accumulation, images, n = crew
-    training = TrainingConfig(batch_size=images * processes, accumulation=accumulation)
+def test_each_image_of_an_epoch_is_in_one_processs_share_of_the_pass_that_a_single_process_would_show_it_in(crew):
+    processes, passes_of_step, parts, images, n = crew
+    step = passes_of_step * parts * images * processes
+    training = TrainingConfig(batch_size=step // passes_of_step, accumulation=passes_of_step)
+    passes = Passes.of(training, step // parts if step % parts == 0 else None)
     alone = PowerSampler(np.zeros(n, np.int64), 0.0, seed=1)
     expected = list(alone)
     seen: Counter[int] = Counter()
     lengths = set()
     for rank in range(processes):
-        part = part_of(training, Crew(rank=rank, processes=processes))
-        sampler = PartSampler(alone, part)
-        passes = list(sampler)
-        assert len(passes) == len(sampler)
-        lengths.add(len(passes))
-        assert part.passes * part.at_once == accumulation
-        for own, shown in enumerate(passes):
-            number = part.number(own)
-            assert own // part.passes == number // accumulation  # the step
-            assert shown == expected[number * training.batch_size : (number + 1) * training.batch_size]
-            seen.update(shown[part.rows(len(shown))])
+        share = Share(passes=passes, crew=Crew(rank=rank, processes=processes))
+        sampler = ShareSampler(alone, share)
+        shown_in_all = list(sampler)
+        assert len(shown_in_all) == len(sampler)
+        lengths.add(len(shown_in_all))
+        assert share.images * share.sharers == passes.micro_batch
+        for own, shown in enumerate(shown_in_all):
+            number = share.number(own)
+            assert own // share.per_step == number // passes.per_step  # the step
+            assert shown == expected[number * passes.micro_batch : (number + 1) * passes.micro_batch]
+            seen.update(shown[share.rows(len(shown))])
     assert seen == Counter(expected)
     assert len(lengths) == 1
 
@@ -159,11 +174,11 @@ def test_each_image_of_an_epoch_is_in_one_processs_part_of_the_pass_that_a_singl
 # What is refused.
 
 
-def test_a_batch_that_cannot_be_divided_is_refused_in_a_line_that_says_by_what():
-    training = TrainingConfig(batch_size=33, accumulation=2)
-    assert part_of(training, Crew(processes=2)).images == 33  # a pass each
-    with pytest.raises(ConfigError, match="`batch_size` must be divisible by 2, the processes that share a batch"):
-        part_of(training, Crew(processes=4))
+def test_a_step_that_cannot_be_divided_is_refused_in_a_line_that_says_by_what(make_trial):
+    config = make_trial(batch_size=33, accumulation=2).config
+    check_shareable(config, CLASSES, Crew(processes=2))
+    with pytest.raises(ConfigError, match=r"`batch_size` 33 x `accumulation` 2, must be divisible by .* got 4"):
+        check_shareable(config, CLASSES, Crew(processes=4))
 
 
 def test_batch_normalisation_is_refused_before_any_trial_starts(make_trial):
@@ -191,7 +206,7 @@ def test_a_process_that_sees_four_gpus_neither_splits_its_batches_over_them_nor_
     make_trial, tmp_path
 ):
     config = make_trial().config
-    arguments = arguments_for(config, 0, tmp_path)
+    arguments = arguments_for(config, 0, tmp_path, Passes.of(config.training))
     arguments._n_gpu = 4  # what transformers sets where torch sees as many
     assert arguments.train_batch_size == config.training.batch_size
     plain = TrainingArguments(output_dir=str(tmp_path), use_cpu=True, report_to="none")

@@ -60,7 +60,11 @@ RESNET = RECIPE.replace("epochs=4", "epochs=1")
     ("recipe", "asked", "said"),
     [
         (RESNET, ("--processes-per-trial", "2"), "without batch normalisation"),
-        (SIGLIP, ("--processes-per-trial", "3"), "`batch_size` must be divisible by 3"),
+        (
+            SIGLIP,
+            ("--processes-per-trial", "3"),
+            "`batch_size` 64 x `accumulation` 1, must be divisible by the processes",
+        ),
         (SIGLIP, ("--gpus-per-trial", "1.5"), "at most one GPU, or as many as processes, got 1.5 GPUs"),
     ],
     ids=["batch normalisation", "batch", "GPUs"],

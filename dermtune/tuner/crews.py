@@ -56,7 +56,15 @@ def gathering(processes: int, cpus: float, gpus: float, threads: int) -> Gather:
 
 @contextlib.contextmanager
 def _gathered(
-    trial: Trial, place: Place, checkpoint: Path, *, processes: int, cpus: float, gpus: float, threads: int
+    trial: Trial,
+    place: Place,
+    checkpoint: Path,
+    micro_batch: int | None,
+    *,
+    processes: int,
+    cpus: float,
+    gpus: float,
+    threads: int,
 ) -> Iterator[Crew]:
     """The crew, with this process as its first. Raises LostProcess, and what another process has raised first."""
     from dermtune.crewgroup import called, joined  # torch takes seconds to import
@@ -68,7 +76,7 @@ def _gathered(
         with _heard():
             ray.get(ready)
         ends = [
-            other.follow.remote(trial, place, checkpoint, crew, meeting, threads)
+            other.follow.remote(trial, place, checkpoint, micro_batch, crew=crew, meeting=meeting, threads=threads)
             for other, crew in zip(others, crews[1:], strict=True)
         ]
         with _Watch(others, ends), joined(crews[0], meeting, threads=threads, listening=listening):
@@ -89,11 +97,11 @@ class _Other:
 
         make_ready(trial, place)
 
-    def follow(self, trial: Trial, place: Place, checkpoint: Path, crew: Crew, meeting: Any, threads: int) -> None:
-        """Train the trial with the others, to its end."""
+    def follow(self, trial: Trial, place: Place, checkpoint: Path, micro_batch: int | None, **joining: Any) -> None:
+        """Train the trial with the others, to its end; `joining` says how to find them."""
         from dermtune.following import follow
 
-        follow(trial, place, checkpoint, crew=crew, meeting=meeting, threads=threads)
+        follow(trial, place, checkpoint, micro_batch, **joining)
 
 
 @contextlib.contextmanager
