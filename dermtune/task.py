@@ -15,7 +15,7 @@ from analysis.earlier import measured
 from analysis.metrics import MetricError, metric_named
 from analysis.planning import ASSUMED, Variation
 from analysis.sources import load_study
-from analysis.study import SourceError
+from analysis.study import SourceError, Study
 from dermtune.arguments import Arguments
 from dermtune.budget import Books, Budget, Limits, TrialHours
 from dermtune.config import UserError
@@ -79,7 +79,7 @@ class Task:
 
     def forecast(self, done: Manifests) -> Forecast:
         """What the trials that are not done take, and what the design can see."""
-        sweep = self.plan.sweep
+        sweep, seen = self.plan.sweep, self._seen(done)
         return forecast(
             self.plan,
             done,
@@ -87,8 +87,8 @@ class Task:
             self.pace(done),
             gpus=self.gpus or 0.0,
             known=Known(
-                variation=self._variation(done, sweep.primary_metric),
-                of_guards={guard: self._variation(done, guard) for guard in sweep.guard_metrics},
+                variation=_variation(seen, sweep.primary_metric),
+                of_guards={guard: _variation(seen, guard) for guard in sweep.guard_metrics},
                 test_images=self.test_images,
             ),
             first=self._first_stage(),
@@ -195,14 +195,14 @@ class Task:
         searched = self.first.plan.trials if self.first and self.first.plan.stage == "search" else ()
         return {**self.folder.done(t for t in searched if t.trial_id not in done), **done}
 
-    def _variation(self, done: Manifests, metric: str) -> Variation:
-        """What the done trials show of a metric's chance; as assumed before they can be compared."""
+    def _seen(self, done: Manifests) -> Study | None:
+        """What the done trials predicted; None before they can be compared."""
         if not done:
-            return ASSUMED
+            return None
         try:
-            return measured(load_study(self.folder.path, quick=True), metric=metric)
+            return load_study(self.folder.path, quick=True)
         except SourceError:
-            return ASSUMED
+            return None
 
 
 def prepare(asked: Arguments, console: Console) -> Task:
@@ -260,6 +260,16 @@ def _check_metrics(sweep: Sweep, dataset: Dataset) -> None:
     for images in (dataset.test, dataset.val) if sweep.first else (dataset.test,):
         for name in (sweep.primary_metric, *sweep.guard_metrics):
             metric_named(name, classes=dataset.classes, sizes=_sizes(images, dataset.classes))
+
+
+def _variation(seen: Study | None, metric: str) -> Variation:
+    """What a study shows of a metric's chance; as assumed without one."""
+    if seen is None:
+        return ASSUMED
+    try:
+        return measured(seen, metric=metric)
+    except SourceError:
+        return ASSUMED
 
 
 def _sizes(images: Split, classes: Sequence[str]) -> NDArray[np.float64]:

@@ -15,6 +15,7 @@ from dermtune.plan import Screen, Search, Sweep
 from dermtune.recipes import RECIPES
 from dermtune.selection import Picked, Selection, Tried
 from dermtune.staging import Staging
+from infra.watchdog import arguments as watchdog
 
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -62,7 +63,7 @@ def test_the_table_of_a_door_lists_its_options_and_no_others(door):
 
 def test_no_page_names_an_option_that_no_door_has():
     named = set(re.findall(rf"`({OPTION.pattern})", TEXT))
-    assert named <= set().union(*OPTIONS.values())
+    assert named <= set().union(*OPTIONS.values(), watchdog.options())
 
 
 @pytest.mark.parametrize(("door", "argv"), [*commands()])
