@@ -8,6 +8,7 @@ import pytest
 from ray.scripts.scripts import cli as ray_cli
 
 from dermtune import arguments, export, verify
+from infra.watchdog import arguments as watchdog
 from tests.infra.shell import complaints
 from tests.tiny_sweep import ROOT
 
@@ -68,6 +69,8 @@ def test_the_other_doors_that_it_names_take_what_it_gives_them():
     for parser, door in ((verify._parser(), "verify"), (export._parser(), "export")):
         (argv,) = re.findall(rf"`python -m dermtune\.{door} ([^`]+)`", PAGE)
         assert parser.parse_args(shlex.split(argv))
+    (argv,) = re.findall(r"`python -m infra\.watchdog ([^`]+)`", PAGE)
+    assert watchdog.parse(shlex.split(argv))
 
 
 @pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("ray ")], ids=lambda line: line[:40])
