@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from dermtune.losses import MixedLabels
+from dermtune.sending import sent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,13 +22,15 @@ class Pairing:
 
     def images(self, pixels: Tensor) -> Tensor:
         """Each image x as share x + (1 - share) x of its partner, [B, 3, H, W]."""
-        share = self.share if isinstance(self.share, float) else self.share.to(pixels.device)[:, None, None, None]
-        return share * pixels + (1 - share) * pixels[self.partners.to(pixels.device)]
+        share = (
+            self.share if isinstance(self.share, float) else sent(self.share, pixels.device)[:, None, None, None]
+        )
+        return share * pixels + (1 - share) * pixels[sent(self.partners, pixels.device)]
 
     def labels(self, labels: Tensor) -> MixedLabels:
         """Both classes of each blend, from class indices [B]."""
-        share = self.share if isinstance(self.share, float) else self.share.to(labels.device)
-        return MixedLabels(own=labels, partners=labels[self.partners.to(labels.device)], share=share)
+        share = self.share if isinstance(self.share, float) else sent(self.share, labels.device)
+        return MixedLabels(own=labels, partners=labels[sent(self.partners, labels.device)], share=share)
 
 
 def side_by_side(pairings: Sequence[Pairing]) -> Pairing:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -49,6 +50,7 @@ def _post(asked: Run | Orphans) -> Post:
         journal=Journal(asked.common.state),
         common=asked.common,
         console=Console(),
+        json=asked.json if isinstance(asked, Run) else None,
     )
 
 
@@ -59,9 +61,9 @@ def _run(post: Post, asked: Run) -> int:
         try:
             _tell_orphans(post, asked, view)
             return guard(post, charge, view).exit_code
-        except Exception:
-            refuse(PROG, _left(asked), code=3)  # the traceback comes after it
-            raise
+        except Exception:  # noqa: BLE001 whatever it is, the machine runs on, and that is what must be read
+            traceback.print_exc()
+            return refuse(PROG, _left(asked), code=3)
 
 
 def _tell_orphans(post: Post, asked: Run, view: View) -> None:

@@ -11,7 +11,7 @@ from infra.watchdog.journal import Charge, Journal, Place
 from infra.watchdog.limits import Rent, stops, strikes
 from infra.watchdog.machine import Machine, Provider
 from infra.watchdog.reaching import reach
-from infra.watchdog.remote import RemoteError
+from infra.watchdog.remote import OtherMachineError, RemoteError
 from infra.watchdog.view import View
 
 
@@ -93,6 +93,8 @@ def _check_reach(machine: Machine, charge: Charge, journal: Journal, view: View)
         if remote is None:
             raise RemoteError(f"{machine.id} has no address yet")
         listing = remote.look(within=3 * charge.limits.answer)
+    except OtherMachineError as error:
+        raise AdoptionError(f"--host and --port must lead to the machine that is watched: {error}") from None
     except RemoteError as error:
         view.warned(f"{error}; it is watched, and asked again")
         return

@@ -70,7 +70,6 @@ class Common:
     """With which the names of our machines begin."""
     answer: float
     """Seconds for one answer."""
-    json: Path | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +87,7 @@ class Run:
     ssh: str | None
     rsync: str
     python: str
+    json: Path | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,9 +103,7 @@ class Orphans:
 def parse(argv: Sequence[str] | None = None) -> Run | Orphans:
     """The arguments, checked; where they are bad, one line says so and the process ends with code 2."""
     asked = parser().parse_args(argv)
-    common = Common(
-        api_url=asked.api_url, state=asked.state, prefix=asked.prefix, answer=asked.answer_seconds, json=asked.json
-    )
+    common = Common(api_url=asked.api_url, state=asked.state, prefix=asked.prefix, answer=asked.answer_seconds)
     if asked.command == "orphans":
         return Orphans(common=common, terminate=asked.terminate, abandon=tuple(asked.abandon))
     return Run(
@@ -120,6 +118,7 @@ def parse(argv: Sequence[str] | None = None) -> Run | Orphans:
         ssh=asked.ssh,
         rsync=asked.rsync,
         python=asked.remote_python,
+        json=asked.json,
     )
 
 
@@ -244,6 +243,7 @@ def _add_reach(parser: argparse.ArgumentParser) -> None:
         metavar="CMD",
         help="a Python on the machine, 3.8 or later; default: python3",
     )
+    add("--json", type=file_path, metavar="F", help="write the report for programs")
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
@@ -258,7 +258,6 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
         "--state", type=Path, default=default_folder(), metavar="DIR",
         help="where the machines are written down; default: ~/.local/state/dermtune/watchdog",
     )  # fmt: skip
-    add("--json", type=file_path, metavar="F", help="write the report for programs")
     add(
         "--answer-seconds",
         type=_positive,

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -25,6 +26,8 @@ class Post:
     journal: Journal
     common: Common
     console: Console
+    json: Path | None = None
+    """Where a report is written besides the journal."""
     clock: Callable[[], float] = time.time
     sleep: Callable[[float], Any] = time.sleep
 
@@ -53,7 +56,7 @@ def _keep(post: Post, report: Report) -> None:
     try:
         if report.is_gone:
             post.journal.close(report.charge.machine_id, report.to_dict())
-        if post.common.json:
-            write_json(post.common.json, report.to_dict())
+        if post.json:
+            write_json(post.json, report.to_dict())
     except OSError as error:
         post.console.print(f"! the report cannot be written: {error}", style="bold yellow", markup=False)

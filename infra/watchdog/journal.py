@@ -122,7 +122,8 @@ class Journal:
 
     def kept(self) -> list[str]:
         """Ids of the machines that somebody is responsible for, whether they are watched now or not."""
-        return sorted(path.parent.name for path in self._folder.glob("*/watch.json"))
+        names = (path.parent.name for path in self._folder.glob("*/watch.json"))
+        return sorted(name for name in names if _ID.fullmatch(name))
 
     def is_watched(self, machine_id: str) -> bool:
         """Whether a watchdog of this computer watches the machine now."""

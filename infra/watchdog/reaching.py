@@ -36,6 +36,6 @@ def _openssh(folder: Path) -> list[str]:
         "ServerAliveInterval": "15",
         "ServerAliveCountMax": "4",
         "StrictHostKeyChecking": "accept-new",
-        "UserKnownHostsFile": str(folder / "known_hosts"),
+        "UserKnownHostsFile": f'"{folder / "known_hosts"}"',  # several files would stand there, with blanks between
     }
     return ["ssh", *(part for name, value in options.items() for part in ("-o", f"{name}={value}"))]

@@ -69,7 +69,16 @@ class Remote:
         `checksum` contents are compared, not sizes and times.
         """
         into.mkdir(parents=True, exist_ok=True)
-        options = ["-a", "-s", "--no-links", "--partial-dir=.rsync-partial", f"--timeout={STALLED}"]
+        options = [
+            "-a",
+            "--no-owner",
+            "--no-group",
+            "--no-links",
+            "--no-D",
+            "-s",
+            "--partial-dir=.rsync-partial",
+            f"--timeout={STALLED}",
+        ]
         options += ["--checksum"] * checksum + ["--exclude-from=-", "-e", shlex.join(self.ssh)]
         places = [f"{self.target}:{self.folder.rstrip('/')}/", f"{into}/"]
         left_out = "\n".join([".*", *probe.LEFT_THERE, *(f"/{path}" for path in keep), ""])

@@ -108,8 +108,9 @@ def _lines(report: Report) -> Iterator[tuple[str, str]]:
     state, rent = report.state, report.state.rent
     yield "machine", f"{title(report.charge)}: {'gone' if report.is_gone else 'STILL RUNNING'}"
     if state.reason is not None:
-        yield "ended by", REASONS[state.reason]
+        yield "ended by" if report.is_gone else "to end by", REASONS[state.reason]
     yield "results", _results(report)
+    yield "are in", report.charge.place.into
     cost = (
         ""
         if rent.usd_per_hour is None
@@ -120,15 +121,15 @@ def _lines(report: Report) -> Iterator[tuple[str, str]]:
 
 
 def _results(report: Report) -> str:
-    into, check = report.charge.place.into, report.check
+    check = report.check
     trials = "" if report.standing is None else f"; {report.standing}"
     if check is None:
-        return f"nothing could be compared, {into} has what was pulled before{trials}"
-    what = f"{count(check.n_files, 'file')}, {size(check.n_bytes)}"
+        return f"NOT SAFE: nothing could be compared, what was pulled before is here{trials}"
+    what = f"{count(check.n_files, 'file')}, {size(check.n_bytes)}{trials}"
     how = "every sha256 compared" if check.by == "sha256" else "sizes compared"
     n_bad = len(check.missing) + len(check.different)
     state = "safe" if report.state.safe else f"NOT SAFE, {n_bad} missing or different" if n_bad else "NOT SAFE"
-    return f"{state}: {what}, {how}, in {into}{trials}"
+    return f"{state}: {how}, {what}"
 
 
 def _others(others: Sequence[Machine] | None) -> str:

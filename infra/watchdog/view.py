@@ -85,7 +85,7 @@ class View:
         key = (state.phase, state.reason, glance.driver, glance.standing)
         if key != self._last or glance.now - self._when >= EVERY:
             self._last, self._when = key, glance.now
-            self.said("; ".join(text for _, text in told(glance)))
+            self.said("; ".join(f"{label} {text}" for label, text in told(glance)))
 
 
 def told(glance: Glance) -> Iterator[tuple[str, str]]:
@@ -93,15 +93,14 @@ def told(glance: Glance) -> Iterator[tuple[str, str]]:
     charge, state, limits = glance.charge, glance.charge.state, glance.charge.limits
     yield title(charge), _doing(glance)
     if glance.standing is not None:
-        yield "trials", str(glance.standing)
+        yield "sweep", str(glance.standing)
     yield "spent", _spent(glance)
     at, limit = strikes(limits, state.rent)
     left = at - glance.now
-    yield limit, f"{limit} in {duration(left)}" if left > 0 else f"{limit} was {duration(-left)} ago"
-    ago = "nothing yet" if state.pulled is None else f"{duration(glance.now - state.pulled)} ago"
-    yield "pulled", f"pulled {ago}"
+    yield limit, f"in {duration(left)}" if left > 0 else f"{duration(-left)} ago"
+    yield "pulled", "nothing yet" if state.pulled is None else f"{duration(glance.now - state.pulled)} ago"
     if glance.driver is not None and state.phase == "watching":
-        yield "quiet", f"quiet for {duration(max(0.0, glance.now - state.active))} of {duration(limits.idle)}"
+        yield "quiet", f"{duration(max(0.0, glance.now - state.active))} of {duration(limits.idle)}"
 
 
 def _doing(glance: Glance) -> str:
@@ -120,8 +119,8 @@ def _spent(glance: Glance) -> str:
     hours = f"{amount(rent.hours(glance.now))} hours"
     dollars = rent.usd(glance.now)
     if dollars is None:
-        return f"{hours} spent"
-    return f"{usd(dollars)}{'' if cap is None else f' of {usd(cap)}'} spent, {hours}"
+        return hours
+    return f"{usd(dollars)}{'' if cap is None else f' of {usd(cap)}'}, {hours}"
 
 
 def _table(glance: Glance) -> Table:

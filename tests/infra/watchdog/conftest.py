@@ -87,9 +87,7 @@ class Watch:
 
     def post(self) -> Post:
         provider = RunPod(fake_runpod.KEY, url=self.runpod.url, patience=Patience(timeout=self.timeout, retries=1))
-        common = Common(
-            api_url=self.runpod.url, state=self.rented.here / "state", prefix="dermtune", answer=20, json=None
-        )
+        common = Common(api_url=self.runpod.url, state=self.rented.here / "state", prefix="dermtune", answer=20)
         console = Console(file=self.said, width=200)
         return Post(
             provider=provider,

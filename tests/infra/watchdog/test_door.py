@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 
 from dermtune.durable import read_json
-from infra.watchdog import arguments
+from infra.watchdog import arguments, watching
 from infra.watchdog.__main__ import main
 from infra.watchdog.adopting import adopt
 from infra.watchdog.journal import Journal
@@ -116,6 +116,27 @@ def test_a_machine_without_rsync_is_refused_at_once_not_at_the_end(door, rented,
     rented.ssh.write_text(rented.ssh.read_text().replace("exec sh", f"PATH={tools} exec /bin/sh"))
     assert main(door) == 2
     assert "rsync must be on abc, there is none: apt-get install rsync there" in capsys.readouterr().err
+
+
+def test_a_host_that_is_another_pod_is_refused_before_its_results_could_be_taken_for_this_ones(
+    door, monkeypatch, capsys
+):
+    monkeypatch.setenv("RUNPOD_POD_ID", "somebody-elses")
+    assert main(door) == 2
+    assert "root@machine must be abc, and says that it is somebody-elses" in capsys.readouterr().err
+
+
+def test_whatever_goes_wrong_in_the_middle_the_last_line_is_that_the_machine_runs(
+    door, monkeypatch, capsys, rented
+):
+    def fails(*_):
+        raise ValueError("a fault of the watchdog's own")
+
+    monkeypatch.setattr(watching, "standing", fails)
+    assert main(door) == 3
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert "abc STILL RUNS AND IS BILLED: the same command goes on" in last
+    assert Journal(rented.here / "state").kept() == ["abc"]
 
 
 def test_a_provider_that_does_not_answer_at_the_start_is_told_with_code_3(door, runpod, capsys, rented):
