@@ -312,6 +312,13 @@ def test_the_unit_is_sound_and_exposes_little(tmp_path):
         assert said.stderr == ""
 
 
+@pytest.mark.parametrize(("linter", "file"), [("shellcheck", "start.sh"), ("hadolint", "Dockerfile")])
+def test_the_linters_have_nothing_to_say(linter, file):
+    tool = Path(sys.executable).with_name(linter)
+    said = subprocess.run([tool, HERE / file], capture_output=True, text=True, check=False)
+    assert (said.returncode, said.stdout) == (0, "")
+
+
 def test_the_compose_file_keeps_to_the_specification():
     check = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec"]
     said = subprocess.run([*check, HERE / "compose.yaml"], capture_output=True, text=True, check=False)
