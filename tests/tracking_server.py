@@ -73,7 +73,7 @@ def serve(
     return process
 
 
-def kill_group(process: "subprocess.Popen[bytes]") -> None:
+def kill_group(process: "subprocess.Popen[Any]") -> None:
     """`kill -9` of a server and its workers; nothing where it does not run."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)

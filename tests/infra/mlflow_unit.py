@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -67,7 +67,6 @@ class UnitServer:
     """Stands for /."""
     port: int
     process: "subprocess.Popen[bytes] | None" = None
-    secrets: Mapping[str, str] = field(default_factory=lambda: SECRETS)
 
     @property
     def unit(self) -> Path:
@@ -84,10 +83,6 @@ class UnitServer:
     @property
     def uri(self) -> str:
         return f"http://127.0.0.1:{self.port}"
-
-    @property
-    def log(self) -> str:
-        return (self.state / "server.log").read_text()
 
     @property
     def environment(self) -> dict[str, str]:
@@ -107,25 +102,29 @@ class UnitServer:
         if self.process is not None:
             kill_group(self.process)
 
-    def run(self, *more: str, without: str = "", seconds: float = 120) -> "subprocess.CompletedProcess[str]":
+    def run(self, *more: str, without: str = "", seconds: float = 300) -> "subprocess.CompletedProcess[str]":
         """ExecStart after its end, with further words and without one of its settings."""
         environment = {name: value for name, value in self.environment.items() if name != without}
         return self.shell([*self.command, *more], environment, seconds)
 
     def shell(
-        self, command: list[str], environment: Mapping[str, str] | None = None, seconds: float = 120
+        self, command: list[str], environment: Mapping[str, str] | None = None, seconds: float = 300
     ) -> "subprocess.CompletedProcess[str]":
-        """A command in the unit's environment and its state folder, after its end."""
-        return subprocess.run(
+        """A command in the unit's environment and its state folder, after its end, and that of all it started."""
+        process = subprocess.Popen(
             command,
             env=dict(self.environment if environment is None else environment),
             cwd=self.state,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=seconds,
-            check=False,
+            start_new_session=True,
         )
+        try:
+            output, _ = process.communicate(timeout=seconds)
+        finally:
+            kill_group(process)
+        return subprocess.CompletedProcess(command, process.returncode, output)
 
 
 def installed(root: Path, values: Mapping[str, str], port: int) -> UnitServer:
