@@ -22,13 +22,14 @@ from dermtune.config import UserError
 from dermtune.data.dataset import Dataset, Split, open_dataset
 from dermtune.data.place import Place
 from dermtune.data.quarantine import Quarantine
-from dermtune.execution import fingerprints
 from dermtune.firstplan import First
 from dermtune.forecast import FirstStage, Forecast, Known, Pace, forecast, pace
 from dermtune.ledger import SweepFolder
 from dermtune.loading import load_recipe, load_sweep
+from dermtune.opened import fingerprints
 from dermtune.plan import Plan, Sweep, Trial
-from dermtune.recipes import Recipe
+from dermtune.recipes import MicroBatch, Recipe
+from dermtune.sharing import Occupied, occupied
 from dermtune.spared import spared_in
 from dermtune.staging import Stages, Staging
 from dermtune.steps import steps
@@ -63,13 +64,27 @@ class Task:
     @property
     def cpus(self) -> float:
         """Cores of a trial."""
-        return self.asked.cpus_per_trial or self.recipe.resources.cpus
+        return self._occupied.cpus
 
     @property
     def gpus(self) -> float | None:
-        """GPUs of a trial; None takes one where there is any."""
-        asked = self.asked.gpus_per_trial
-        return self.recipe.resources.gpus if asked is None else asked
+        """GPUs of a trial; None takes one for each of its processes where there is any."""
+        return self._occupied.gpus
+
+    @property
+    def processes(self) -> int:
+        """Processes that train a trial together."""
+        return self._occupied.processes
+
+    @property
+    def _occupied(self) -> Occupied:
+        return _occupied(self.asked, self.recipe)
+
+    @property
+    def micro_batch(self) -> MicroBatch:
+        """What a forward pass of a trial holds."""
+        asked = self.asked.micro_batch
+        return self.recipe.resources.micro_batch if asked is None else asked
 
     def forecast(self, done: Manifests) -> Forecast:
         """What the trials that are not done take, and what the design can see."""
@@ -138,11 +153,12 @@ class Task:
     def timing_asked(self) -> Asked | None:
         """Under which circumstances trials train, and are timed; None where they do not train here.
 
-        They train elsewhere on a cluster that is named, and where they ask for a GPU and there is none here.
+        They train elsewhere on a cluster that is named, and where they ask for a GPU and there is none here; what
+        several processes take together is not timed.
         """
         machine = this_machine()
         gpus = float(bool(machine.gpus)) if self.gpus is None else self.gpus
-        if self.asked.address is not None or gpus > len(machine.gpus):
+        if self.asked.address is not None or gpus > len(machine.gpus) or self.processes > 1:
             return None
         return Asked(
             place=self.place,
@@ -151,6 +167,7 @@ class Task:
             cpus=self.cpus,
             gpus=gpus,
             beside=machine.beside(self.cpus, gpus, min(len(self.plan.trials), MOST_BESIDE)),
+            micro_batch=self.micro_batch,
         )
 
     def budget(self, done: Manifests, of: Plan | None = None) -> Budget:
@@ -205,6 +222,7 @@ def prepare(asked: Arguments, console: Console) -> Task:
     """
     sweep, question = load_sweep(asked.file)
     recipe = load_recipe(asked.recipe)
+    _occupied(asked, recipe)
     place = Place(data_dir=(asked.data or _data_dir(recipe)).absolute(), cache_dir=asked.cache.absolute())
     staging = Staging(sweep=sweep, config=recipe.config, recipe=recipe.name, n_seeds=asked.seeds)
     with _named(asked.file):
@@ -231,6 +249,19 @@ def prepare(asked: Arguments, console: Console) -> Task:
         staging=staging,
         test_images=dict(zip(dataset.classes, map(int, _sizes(dataset.test, dataset.classes)), strict=True)),
     )
+
+
+def _occupied(asked: Arguments, recipe: Recipe) -> Occupied:
+    """What a trial occupies: what is asked for, else what the recipe says. Raises ConfigError.
+
+    Several processes have a GPU each where this machine has any, unless the trials are to run elsewhere.
+    """
+    by_recipe, gpus, processes = recipe.resources, asked.gpus_per_trial, asked.processes_per_trial
+    if gpus is None and processes is None:
+        gpus, processes = by_recipe.gpus, by_recipe.processes
+    if gpus is None and processes is not None and processes > 1 and asked.address is None:
+        gpus = float(processes) if this_machine().gpus else 0.0
+    return occupied(asked.cpus_per_trial or by_recipe.cpus, gpus, processes)
 
 
 def _data_dir(recipe: Recipe) -> Path:

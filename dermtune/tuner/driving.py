@@ -16,6 +16,7 @@ from dermtune.monitors import Monitor, Monitors
 from dermtune.signals import Signals, Stopped
 from dermtune.tuner.choosing import Chooser
 from dermtune.tuner.cluster import connected, gpus_that_fit, slots, tune_storage
+from dermtune.tuner.crews import reserved
 from dermtune.tuner.events import CRASHES, Events, Tally
 from dermtune.tuner.stopping import Stop
 from dermtune.tuner.worker import Execute, Job, JudgedOn, Together, TrialsOf, run_bundle
@@ -53,6 +54,7 @@ def drive(
     monitors: Sequence[Monitor],
     signals: Signals | None,
     execute: Execute,
+    processes: int = 1,
 ) -> Ending:
     """How it ended, after the trials were run and the monitors told; see `run`."""
     signals = signals or Signals()
@@ -63,13 +65,14 @@ def drive(
             folder=folder,
             place=place,
             cpus=cpus,
-            gpus=gpus_that_fit(cpus, gpus),
+            gpus=gpus_that_fit(cpus, gpus, processes),
+            processes=processes,
             usd_per_hour=usd_per_hour,
             execute=execute,
             together=work.together,
             judged_on=work.judged_on,
         )
-        work.ready(slots(cpus, job.gpus))
+        work.ready(slots(cpus, job.gpus, processes))
         stop.stop_all()  # it may have been asked while Ray started
         heard = Monitors((tally, *monitors))
         _tuner(work, job, Events(work.trials_of, folder, heard, stop, signals, work.pruned), stop, storage).fit()
@@ -86,7 +89,7 @@ def drive(
 def _tuner(work: Work, job: Job, events: Events, stop: Stop, storage: Path) -> tune.Tuner:
     trainable = tune.with_parameters(run_bundle, job=job)
     return tune.Tuner(
-        tune.with_resources(trainable, {"cpu": job.cpus, "gpu": job.gpus}),
+        tune.with_resources(trainable, reserved(job.processes, job.cpus, job.gpus)),
         tune_config=tune.TuneConfig(
             search_alg=work.chooser, scheduler=work.scheduler, num_samples=work.n_most, reuse_actors=True
         ),

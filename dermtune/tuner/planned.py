@@ -35,6 +35,7 @@ def run(
     *,
     cpus: float = 1,
     gpus: float | None = None,
+    processes: int = 1,
     address: str | None = None,
     usd_per_hour: float | None = None,
     budget: Budget | None = None,
@@ -53,7 +54,8 @@ def run(
         folder: where results go; on several nodes a path that all of them share.
         place: where images are.
         cpus: cores of one trial; torch has as many threads, at least one.
-        gpus: GPUs of one trial; None takes one where the cluster has any.
+        gpus: GPUs of one trial; None takes one where the cluster has any, of several processes one each.
+        processes: that train one trial together, with a like part of its cores and GPUs each.
         address: a running Ray cluster; None starts a local one and stops it again.
         usd_per_hour: price of an hour, for the manifests.
         budget: asked before each trial starts.
@@ -71,6 +73,7 @@ def run(
         place,
         cpus=cpus,
         gpus=gpus,
+        processes=processes,
         address=address,
         usd_per_hour=usd_per_hour,
         budget=budget,

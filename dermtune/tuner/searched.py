@@ -41,6 +41,7 @@ def search(
     *,
     cpus: float = 1,
     gpus: float | None = None,
+    processes: int = 1,
     address: str | None = None,
     usd_per_hour: float | None = None,
     budget: Budget | None = None,
@@ -64,7 +65,7 @@ def search(
     to_run = {trial.trial_id for trial in journal.open_trials()}
     pruning = Pruning(points, folder, [trial for trial in known if trial.trial_id not in to_run])
     work = Work(
-        chooser=Proposals(journal, budget, partial(slots, cpus, gpus)),
+        chooser=Proposals(journal, budget, partial(slots, cpus, gpus, processes)),
         trials_of=_Proposed(points),
         n_most=points.search.n_points,
         judged_on="val",
@@ -77,6 +78,7 @@ def search(
         place,
         cpus=cpus,
         gpus=gpus,
+        processes=processes,
         address=address,
         usd_per_hour=usd_per_hour,
         budget=budget,
