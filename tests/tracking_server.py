@@ -80,8 +80,8 @@ def sqlite_server(folder: Path) -> Iterator[TrackingServer]:
 @contextlib.contextmanager
 def team_server(folder: Path) -> Iterator[TrackingServer]:
     """A server with PostgreSQL and S3 behind it; not started yet."""
-    with _postgres() as store, _s3() as endpoint:
-        environment = {**ACCESS, "MLFLOW_S3_ENDPOINT_URL": endpoint}
+    with _postgres() as store, s3() as storage:
+        environment = {**ACCESS, "MLFLOW_S3_ENDPOINT_URL": storage.endpoint}
         server = TrackingServer(
             folder=folder, store=store, artifacts=f"s3://{BUCKET}/runs", environment=environment
         )
@@ -167,9 +167,17 @@ def _accepts(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+@dataclass(frozen=True, kw_only=True)
+class S3:
+    """One that runs."""
+
+    endpoint: str
+    pid: int
+
+
 @contextlib.contextmanager
-def _s3() -> Iterator[str]:
-    """Endpoint of an S3 with an empty bucket."""
+def s3() -> Iterator[S3]:
+    """An S3 with an empty bucket."""
     port = free_port()
     server = subprocess.Popen(
         [sys.executable, "-m", "moto.server", "-p", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -178,7 +186,7 @@ def _s3() -> Iterator[str]:
         wait_until(lambda: _accepts(port), "S3")
         endpoint = f"http://127.0.0.1:{port}"
         s3_client(endpoint).create_bucket(Bucket=BUCKET)
-        yield endpoint
+        yield S3(endpoint=endpoint, pid=server.pid)
     finally:
         server.kill()
         server.wait()

@@ -4,10 +4,12 @@ import contextlib
 import gc
 import hashlib
 import logging
+import math
 import os
 import shutil
 import socket
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,6 +42,7 @@ ENVIRONMENT = {
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # only what is said of an epoch has the metric
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # `Signals` hears it
     "TUNE_GLOBAL_CHECKPOINT_S": "86400",  # the ledger is the state
+    "TUNE_MAX_PENDING_TRIALS_PG": "1000",  # else one process is started after the other; `Chooser`s count slots
 }
 
 
@@ -183,7 +186,7 @@ def gpus_that_fit(cpus: float, gpus: float | None) -> float:
     nodes = _nodes()
     if gpus is None:
         gpus = _one_where_any(nodes)
-    if not any(node.get("CPU", 0) >= cpus and node.get("GPU", 0) >= gpus for node in nodes):
+    if not any(_slots(node, cpus, gpus) for node in nodes):
         have = "; ".join(f"{node.get('CPU', 0):g} CPUs and {node.get('GPU', 0):g} GPUs" for node in nodes)
         raise TunerError(
             f"a trial must fit on one node: it asks for {cpus:g} CPUs and {gpus:g} GPUs, the nodes have {have}; "
@@ -192,11 +195,32 @@ def gpus_that_fit(cpus: float, gpus: float | None) -> float:
     return gpus
 
 
+def fits(cpus: float, gpus: float) -> bool:
+    """Whether some node has what a trial asks for, free or not."""
+    return any(_slots(node, cpus, gpus) for node in _nodes())
+
+
 def slots(cpus: float, gpus: float | None) -> int:
     """How many such trials the cluster runs at once now, at least one; None as in `gpus_that_fit`."""
     nodes = _nodes()
     of_one = _one_where_any(nodes) if gpus is None else gpus
     return max(1, sum(_slots(node, cpus, of_one) for node in nodes))
+
+
+class Slots:
+    """How many such trials the cluster runs at once, asked anew once a second: nodes join and leave."""
+
+    def __init__(self, cpus: float, gpus: float | None) -> None:
+        self._asked = (cpus, gpus)
+        self._known = 1
+        self._until = -math.inf
+
+    def __call__(self) -> int:
+        """As `slots`, of a second ago at most."""
+        if time.monotonic() > self._until:
+            self._known = slots(*self._asked)
+            self._until = time.monotonic() + 1.0
+        return self._known
 
 
 def _slots(node: Mapping[str, float], cpus: float, gpus: float) -> int:
