@@ -57,7 +57,8 @@ class FromStorage(Receiver):
     @override
     def spent(self, trial: Trial, account: Mapping[str, Any]) -> None:
         files = self._folder.trial(trial.trial_id)
-        write_attempts(files.attempts_file, merged(attempts_at(files), attempts_of(account)))
+        if attempts := merged(attempts_at(files), attempts_of(account)):
+            write_attempts(files.attempts_file, attempts)
 
     @override
     def finished(self, trial: Trial) -> str | None:
