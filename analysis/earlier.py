@@ -15,4 +15,4 @@ def measured(study: Study, *, metric: str | None = None) -> Variation:
     assumed. Raises MetricError and SourceError as `compare` does.
     """
     question = replace(study.question, guard_metrics=(), looks=(), looks_taken=())
-    return variation_of(compare(replace(study, question=question), metric=metric, n_resamples=100))
+    return variation_of(compare(replace(study, question=question), metric=metric, n_resamples=100, quick=True))

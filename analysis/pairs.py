@@ -4,6 +4,7 @@ What a seed does to a run's score is in both scores and cancels. What is left va
 noise: measured within arms and pooled over all arms with the same treatment.
 """
 
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -32,9 +33,13 @@ class Paired:
 
     @property
     def identity(self) -> tuple[str, bytes, bytes]:
-        """Equal for treatments that do the same to an arm, as a temperature after `hflip` does to its hits."""
+        """Equal for treatments that do the same to an arm, as a temperature after `hflip` does to its hits.
+
+        The units' part is a hash: of all of a large study's pairs the bytes themselves would fill the memory.
+        """
         difference = self.difference
-        return self.before.arm, difference.scores.tobytes(), difference.influence.tobytes()
+        units = hashlib.sha256(difference.influence.tobytes()).digest()
+        return self.before.arm, difference.scores.tobytes(), units
 
     @property
     def moves(self) -> bool:

@@ -83,13 +83,29 @@ def deviations(
     """
     moved = np.zeros((draws.n_resamples, len(contrasts)))
     if estimand != "seeds":
-        arms = list(of_images)
-        weights = np.asarray([[c.coefficients.get(arm, 0.0) for c in contrasts] for arm in arms])
-        moved += np.stack([of_images[arm] for arm in arms], axis=1) @ (weights * _image_shares(contrasts, estimand))
+        _add_images(moved, contrasts, of_images, _image_shares(contrasts, estimand))
     if estimand != "images":
         for column, c in zip(moved.T, contrasts, strict=True):
             column += seed_deviations(c, draws)
     return moved
+
+
+def _add_images(
+    moved: Floats, contrasts: Sequence[Contrast], of_images: Mapping[str, Floats], shares: Floats
+) -> None:
+    """Add to moved [B, C] what drawing images anew does to each contrast, times its share.
+
+    Contrasts of one arm each, such as every class's recall of every arm, may be thousands: a matrix of them by all
+    that they are of would hold little but noughts.
+    """
+    if all(len(c.coefficients) == 1 for c in contrasts):
+        for column, c, share in zip(moved.T, contrasts, shares.tolist(), strict=True):
+            ((arm, weight),) = c.coefficients.items()
+            column += of_images[arm] * (weight * share)
+        return
+    arms = list(of_images)
+    weights = np.asarray([[c.coefficients.get(arm, 0.0) for c in contrasts] for arm in arms])
+    moved += np.stack([of_images[arm] for arm in arms], axis=1) @ (weights * shares)
 
 
 def widened(moved: Floats, contrasts: Sequence[Contrast], draws: Draws, *, estimand: Estimand) -> Floats:
@@ -98,14 +114,14 @@ def widened(moved: Floats, contrasts: Sequence[Contrast], draws: Draws, *, estim
     Contrasts whose seeds' parts rest on one estimate share the chi square's quantile: where that estimate is too
     small, it is too small for all of them.
     """
-    factors = np.ones_like(moved)
-    for column, c in zip(factors.T, contrasts, strict=True):
+    spread = moved.copy()
+    for column, c in zip(spread.T, contrasts, strict=True):
         df = c.total(estimand).df
         if math.isfinite(df):
             estimate = c.parts[0].estimate if c.parts and estimand != "images" else "images"
             ranks = draws.stream("widening", estimate).permutation(draws.n_resamples)
-            column /= np.sqrt(_mean_squares(df, draws.n_resamples)[ranks])
-    return moved * factors
+            column *= 1 / np.sqrt(_mean_squares(df, draws.n_resamples)[ranks])
+    return spread
 
 
 def linear_image_deviations(influence: Floats, units: Units, draws: Draws) -> Floats:

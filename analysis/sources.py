@@ -238,11 +238,18 @@ def _provenance(manifests: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def _mixtures(manifests: Sequence[Mapping[str, Any]]) -> list[str]:
     """One line for each thing that runs under comparison should share and do not."""
     kinds = {"commits": _distinct(manifests, "commit"), "data sets": _fingerprints(manifests)}
-    return [
+    mixed = [
         f"the runs come from {len(values)} {kind}: {', '.join(values)}"
         for kind, values in kinds.items()
         if len(values) > 1
     ]
+    # A head on kept features is always trained by one process; what came before the field was, too.
+    by_images = [manifest for manifest in manifests if manifest.get("frozen_features") is None]
+    processes = sorted({int(manifest.get("processes", 1)) for manifest in by_images})
+    if len(processes) > 1:
+        numbers = " and ".join(map(str, processes))
+        mixed.append(f"runs were trained by {numbers} processes each: they agree to rounding, not bit for bit")
+    return mixed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

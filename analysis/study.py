@@ -13,7 +13,7 @@ from analysis.findings.selection import FirstStage
 from analysis.metrics import Floats, Outcome
 from analysis.posthoc import PostHoc
 from analysis.split import Split
-from analysis.words import count
+from analysis.words import count, named
 
 Ints = NDArray[np.int64]
 Strings = NDArray[np.str_]
@@ -229,7 +229,7 @@ def on_first(study: Study, n_seeds: Mapping[str, int], *, still_to_come: Collect
             *(line for line in study.problems if line not in made),
             *aside_lines(aside, len(aside) + sum(len(arm.runs) for arm in study.arms)),
             *without,
-            *([f"seeds that arms lack: {'; '.join(lacks)}"] if lacks else []),
+            *([f"seeds that arms lack: {named(lacks, '; ')}"] if lacks else []),
         ),
     )
 
@@ -253,12 +253,12 @@ def _n_runs(study: Study) -> int:
 
 
 def aside_lines(aside: Sequence[SetAside], n_runs: int) -> list[str]:
-    """One line a state, with a count and all names."""
+    """One line a state, with a count and the names."""
     lines = []
     for state in dict.fromkeys(run.state for run in aside):
         of_state = [run.title for run in aside if run.state == state]
         verb = "is" if len(of_state) == 1 else "are"
-        lines.append(f"{len(of_state)} of {n_runs} runs {verb} {state}: {', '.join(of_state)}")
+        lines.append(f"{len(of_state)} of {n_runs} runs {verb} {state}: {named(of_state)}")
     return lines
 
 
@@ -276,7 +276,7 @@ def unequal_seeds(seeds: Mapping[str, set[int]]) -> list[str]:
         for name, of_arm in seeds.items()
         if union - of_arm
     ]
-    return [f"the arms' seeds differ: {'; '.join(lacks)}"] if lacks else []
+    return [f"the arms' seeds differ: {named(lacks, '; ')}"] if lacks else []
 
 
 def _seeds(arms: Sequence[Arm]) -> dict[str, set[int]]:

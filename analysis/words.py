@@ -18,6 +18,9 @@ COMPOSING: dict[Composing, Verdict] = {
 }
 """The verdict whose sign and colour an interaction's label has."""
 
+MOST_NAMED = 60
+"""Names that a line has."""
+
 _METRICS = {
     "balanced_accuracy": "balanced accuracy",
     "top1": "top-1",
@@ -173,6 +176,12 @@ def listed(items: Sequence[str], *, at_most: int = 3) -> str:
     if len(items) > at_most:
         shown.append(f"{len(items) - at_most} more")
     return " and ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))
+
+
+def named(names: Sequence[str], between: str = ", ") -> str:
+    """`a, b, c`; of very many the first, and how many more: nobody reads ten thousand names in a line."""
+    more = len(names) - MOST_NAMED
+    return between.join(names if more <= 0 else (*names[:MOST_NAMED], f"and {more:,} more"))
 
 
 def count(n: int, noun: str) -> str:

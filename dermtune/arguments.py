@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from analysis.commandline import Parser, whole_number
 from dermtune.uris import storage_uri, tracking_uri
@@ -59,6 +60,8 @@ class Arguments:
     """Minutes."""
     gpus_per_trial: float | None
     cpus_per_trial: float | None
+    processes_per_trial: int | None
+    micro_batch: int | Literal["auto"] | None
     tracking_uri: str
     log_model: bool
     stop_after_selection: bool
@@ -102,9 +105,17 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     add(
         "--gpus-per-trial", type=_amount, metavar="F",
-        help="a fraction shares a GPU; default: the recipe's, or one each where there is one",
+        help="a fraction shares a GPU, 4 are four processes; default: the recipe's, or one each where there is one",
     )  # fmt: skip
     add("--cpus-per-trial", type=_positive, metavar="F", help="cores of a trial; default: the recipe's")
+    add(
+        "--processes-per-trial", type=whole_number, metavar="N",
+        help="processes that train a trial together, a GPU or a part of its cores each; default: the recipe's",
+    )  # fmt: skip
+    add(
+        "--micro-batch", type=_micro_batch, metavar="N",
+        help="images that a forward pass holds, or auto: as many as a GPU has room for; default: the recipe's",
+    )  # fmt: skip
     add(
         "--tracking-uri", type=tracking_uri, default="sqlite:///mlflow.db", metavar="URI",
         help="MLflow's store or server; default: sqlite:///mlflow.db",
@@ -129,6 +140,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--max-usd", type=_positive, metavar="X", help="the same in dollars; needs --usd-per-hour")
     add("--usd-per-hour", type=_positive, metavar="Y", help="price of a GPU hour, or of a trial's without a GPU")
     return parser
+
+
+def _micro_batch(text: str) -> int | Literal["auto"]:
+    return "auto" if text == "auto" else whole_number(text)
 
 
 def _positive(text: str) -> float:

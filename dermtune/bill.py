@@ -76,7 +76,7 @@ def _fits(budget: Budget, plan: Plan, missing: Sequence[Trial]) -> str:
     fitting = _fitting(budget, missing)
     if len(fitting) == len(missing):
         return f" and {_verb('fit', missing)}"
-    left_out = {trial.seed for trial in missing if trial not in fitting}
+    left_out = {trial.seed for trial in missing[len(fitting) :]}
     whole = sum(seed not in left_out for seed in plan.seeds)
     which = f"{len(fitting)} of them {_verb('fit', fitting)}" if fitting else "none of them fits"
     return f": {which}, which makes {whole} of {count(len(plan.seeds), 'seed')} whole"

@@ -2,7 +2,7 @@
 
 import heapq
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -221,7 +221,8 @@ class Board(Monitor):
 
     def arms(self) -> tuple[ArmSoFar, ...]:
         """Every arm's interim figures, in the plan's order."""
-        return tuple(self._arm(arm.name) for arm in self.plan.arms)
+        of_arm = self.plan.by_arm()
+        return tuple(self._arm(arm.name, of_arm[arm.name]) for arm in self.plan.arms)
 
     @property
     def _epochs_a_trial(self) -> float:
@@ -237,8 +238,8 @@ class Board(Monitor):
         self._seconds_trained += now - running.heard if running else 0.0
         return now
 
-    def _arm(self, name: str) -> ArmSoFar:
-        ids = [trial.trial_id for trial in self.plan.trials if trial.arm == name]
+    def _arm(self, name: str, trials: Sequence[Trial]) -> ArmSoFar:
+        ids = [trial.trial_id for trial in trials]
         scores = [score for trial_id in ids if (score := self.scores.get(trial_id)) is not None]
         mean = sum(scores) / len(scores) if scores else None
         states = tuple(map(self._state, ids))

@@ -22,9 +22,12 @@ class Cost:
     usd: float | None = None
     """None where no price is known."""
 
-    def __add__(self, other: "Cost") -> "Cost":
-        prices = [cost.usd for cost in (self, other) if cost.usd is not None]
-        return Cost(hours=self.hours + other.hours, usd=sum(prices) if prices else None)
+
+def _sum(costs: Iterable[Cost]) -> Cost:
+    """All of them, in the dollars of those that have a price."""
+    each = tuple(costs)
+    prices = [cost.usd for cost in each if cost.usd is not None]
+    return Cost(hours=sum((cost.hours for cost in each), 0.0), usd=sum(prices) if prices else None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +60,7 @@ class Books:
         self._folder = folder
         self._usd_per_hour = usd_per_hour
         self._attempts: dict[str, Sequence[Attempt]] = {}
+        self._costs: dict[str, Cost] = {}
         for trial in trials:
             self.read(trial.trial_id)
 
@@ -67,24 +71,25 @@ class Books:
 
     def read(self, trial_id: str) -> Cost:
         """What the trial has cost, by its folder as it is now."""
-        self._attempts[trial_id] = self._folder.trial(trial_id).attempts()
-        return self.cost(trial_id)
+        attempts = self._attempts[trial_id] = self._folder.trial(trial_id).attempts()
+        self._costs[trial_id] = _sum(self._cost(attempt, attempt.hours) for attempt in attempts)
+        return self._costs[trial_id]
 
     def cost(self, trial_id: str) -> Cost:
         """What the trial had cost when it was last read."""
-        return sum((self._cost(attempt, attempt.hours) for attempt in self._attempts[trial_id]), Cost())
+        return self._costs[trial_id]
 
     def total(self) -> Cost:
         """What all trials had cost when each was last read."""
-        return sum(map(self.cost, tuple(self._attempts)), Cost())
+        return _sum(tuple(self._costs.values()))
 
     def lost(self) -> Cost:
         """Of the total, what left nothing behind: trials without a result, and what a kill threw away of others."""
-        return sum((self._lost(attempts) for attempts in tuple(self._attempts.values())), Cost())
+        return _sum(self._lost(attempts) for attempts in tuple(self._attempts.values()))
 
     def _lost(self, attempts: Sequence[Attempt]) -> Cost:
         failed = bool(attempts) and attempts[-1].ended in ("failed", "diverged")
-        return sum((self._cost(a, a.hours if failed else a.lost_hours) for a in attempts), Cost())
+        return _sum(self._cost(a, a.hours if failed else a.lost_hours) for a in attempts)
 
     def _cost(self, attempt: Attempt, hours: float) -> Cost:
         price = self._usd_per_hour if attempt.usd_per_hour is None else attempt.usd_per_hour

@@ -14,6 +14,7 @@ from dermtune.validation import ConfigError as ConfigError
 from dermtune.validation import UserError as UserError
 from dermtune.validation import require, require_choice, require_types
 
+Attention = Literal["auto", "sdpa", "eager", "flash_attention_2"]
 Fit = Literal["squash", "pad"]
 Interpolation = Literal["bilinear", "bicubic"]
 Pooling = Literal["mean", "map"]
@@ -142,6 +143,11 @@ class TrainingConfig:
     """`auto` is bfloat16 autocast where the device has it, else float32."""
     eval_batch_size: int = 256
     gradient_checkpointing: bool = False
+    """Compute a block's activations a second time in the backward pass rather than keep them."""
+    attention: Attention = "auto"
+    """Which attention transformers runs: `auto` is its own choice, `flash_attention_2` needs the package."""
+    compile: bool = False
+    """Compile the backbone's blocks: the first steps take longer, those after them less."""
 
     def __post_init__(self) -> None:
         require_types(self)
@@ -152,6 +158,7 @@ class TrainingConfig:
         require(0 <= self.warmup_fraction < 1, "warmup_fraction", "lie in [0, 1)", self.warmup_fraction)
         require_choice("schedule", Schedule, self.schedule)
         require_choice("precision", Precision, self.precision)
+        require_choice("attention", Attention, self.attention)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

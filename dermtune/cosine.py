@@ -5,6 +5,7 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from dermtune.config import ConfigError
+from dermtune.float32 import without_autocast
 from dermtune.losses import LDAM_SCALE
 from dermtune.model import HEAD
 
@@ -22,10 +23,10 @@ class CosineLinear(nn.Linear):
         self.bias.requires_grad_(False).zero_()
 
     def forward(self, features: Tensor) -> Tensor:
-        """Logits [B, K] of features [B, D]."""
-        return LDAM_SCALE * functional.linear(
-            functional.normalize(features, dim=-1), functional.normalize(self.weight, dim=-1)
-        )
+        """Logits [B, K], float32, of features [B, D]."""
+        with without_autocast(features.device):
+            directions = functional.normalize(features.float(), dim=-1)
+            return LDAM_SCALE * functional.linear(directions, functional.normalize(self.weight, dim=-1))
 
 
 def compare_directions(model: PreTrainedModel) -> None:

@@ -99,7 +99,7 @@ def _check_models(task: Task) -> None:
         models |= {**_candidates(task, first), **{f"{t.arm}, {first.name}": t.config for t in first.plan.trials}}
     elif len(task.folder.done(task.plan.trials)) == len(task.plan.trials):
         return
-    check_models(models, task.classes)
+    check_models(models, task.classes, task.micro_batch, task.processes)
 
 
 def _candidates(task: Task, first: First) -> dict[str, Config]:
@@ -141,7 +141,8 @@ def _time_trials(task: Task, done: Manifests, console: Console) -> None:
     if not unknown:
         return
     if asked is None:
-        check_models({trial.arm: trial.config for trial in unknown}, task.classes)
+        models = {trial.arm: trial.config for trial in unknown}
+        check_models(models, task.classes, task.micro_batch, task.processes)
         return
     try:
         with steps(console) as progress:
@@ -186,6 +187,7 @@ def _train(task: Task, done: Manifests, signals: Signals, exporter: Exporter, co
                 task.place,
                 cpus=task.cpus,
                 gpus=task.gpus,
+                processes=task.processes,
                 address=task.asked.address,
                 depot=task.depot,
                 minutes_to_wait=task.asked.wait_for_nodes,
@@ -193,7 +195,7 @@ def _train(task: Task, done: Manifests, signals: Signals, exporter: Exporter, co
                 budget=board.budget,
                 monitors=(view, exporter),
                 signals=signals,
-                execute=partial(execute, keep_model=task.asked.log_model),
+                execute=partial(execute, keep_model=task.asked.log_model, micro_batch=task.micro_batch),
                 together=partial(execute_together, keep_model=task.asked.log_model),
             )
 

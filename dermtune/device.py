@@ -1,7 +1,9 @@
 """What trains on this machine, with which numbers, and how it comes to train the same way twice."""
 
 import contextlib
+import os
 from collections.abc import Iterator
+from typing import Any, cast
 
 import torch
 import transformers
@@ -21,6 +23,16 @@ def in_bfloat16(training: TrainingConfig) -> bool:
     return training.precision == "bfloat16"
 
 
+def keep_to_share(gpus: float) -> None:
+    """Let this process take no more of its GPU's memory than the share that its trial has of the GPU.
+
+    Ray deals out shares and builds no walls: without this, the one that takes too much would fail its neighbours.
+    What CUDA itself takes beside torch's tensors, some hundred megabytes a process, is not in it.
+    """
+    if 0 < gpus < 1 and torch.cuda.is_available():
+        torch.cuda.set_per_process_memory_fraction(gpus)
+
+
 @contextlib.contextmanager
 def reproducible(seed: int, threads: int) -> Iterator[None]:
     """Seeds, deterministic kernels, a fixed number of threads and a quiet Trainer, also in a reused process."""
@@ -29,8 +41,21 @@ def reproducible(seed: int, threads: int) -> Iterator[None]:
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     transformers.set_seed(seed)
+    if torch.cuda.is_available():
+        _reproducible_on_gpu()
     try:
         yield
     finally:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+def _reproducible_on_gpu() -> None:
+    """What deterministic kernels ask for beside being asked for, and without a price that buys nothing.
+
+    https://docs.pytorch.org/docs/stable/notes/randomness.html: cuBLAS needs a workspace of a fixed size, and every
+    new tensor would be filled with NaN to show reads of what was never written. transformers reads the last.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    os.environ.setdefault("FLASH_ATTENTION_DETERMINISTIC", "1")
+    cast(Any, torch.utils.deterministic).fill_uninitialized_memory = False

@@ -1,25 +1,24 @@
 """One trial from folder to folder: open the data, train, write predictions, history and, last, the manifest."""
 
 import contextlib
-import functools
-import hashlib
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis.metrics import overall_scores
 from analysis.predictions import Predictions, write_predictions
-from dermtune.config import Config, DataConfig
-from dermtune.data.dataset import Dataset, open_dataset
-from dermtune.data.manifest import DataError
+from dermtune.config import Config
+from dermtune.crew import Crew, Gather, no_others
+from dermtune.data.dataset import Dataset
 from dermtune.data.place import Place
 from dermtune.frozen.bundles import Unfit, hindrance
 from dermtune.ledger import Diverged, Meter, TrialFolder, bill
+from dermtune.opened import checked_dataset
 from dermtune.origin import origin
 from dermtune.plan import Trial
+from dermtune.recipes import MicroBatch
 
 if TYPE_CHECKING:
     from dermtune.train import History, Outcome
@@ -42,19 +41,29 @@ def execute(
     on_notice: Callable[[str], None],
     on_images: bool = False,
     keep_model: bool = False,
+    gather: Gather = no_others,
+    micro_batch: MicroBatch = None,
 ) -> Mapping[str, float]:
     """The trial's test scores, after its folder holds all that it leaves behind.
 
     A trial that was cut off goes on from its last checkpoint. `on_notice` is told what went wrong and was got over,
     in a clause that follows the trial's name. `on_images` says that the model is known to be Unfit for kept
     features, else that is found out here, as a part of the same attempt. `keep_model` leaves the trained model
-    there as well, as no part of what makes a trial done. What goes wrong (Diverged, ModelError, DataError) is
-    raised: the caller records it.
+    there as well, as no part of what makes a trial done. `gather` calls the processes that train it with this one,
+    `micro_batch` is what a forward pass holds here: a head on kept features has no use for either. What goes wrong
+    (Diverged, ModelError, DataError) is raised: the caller records it.
     """
     with folder.metered(gpus=gpus, usd_per_hour=usd_per_hour) as meter:
         folder.clear_failure()
         ours = _Attempted(trial, folder, meter)
-        how = _How(place=place, threads=threads, gpus=gpus, keep_model=keep_model)
+        how = _How(
+            place=place,
+            threads=threads,
+            gpus=gpus,
+            keep_model=keep_model,
+            gather=gather,
+            micro_batch=micro_batch,
+        )
         if not on_images and hindrance(trial.config) is None:
             ended: list[Mapping[str, float] | Diverged] = []
             with contextlib.suppress(Unfit):
@@ -116,6 +125,8 @@ class _How:
     threads: int
     gpus: float
     keep_model: bool
+    gather: Gather = no_others
+    micro_batch: MicroBatch = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +168,8 @@ def _train_on_features(
     on_end: OnEnd,
 ) -> None:
     """Train a bundle's heads, one or several; each is sealed before the next one's model is written."""
-    from dermtune.frozen.training import train_bundle  # takes seconds to import, see `_train_on_images`
+    from dermtune.device import keep_to_share  # takes seconds to import, see `_train_on_images`
+    from dermtune.frozen.training import train_bundle
 
     first = bundle[0]
     by_id = {ours.trial.trial_id: ours for ours in bundle}
@@ -170,7 +182,8 @@ def _train_on_features(
             first.folder.write_history(histories[first.trial.trial_id])
         on_epoch({trial_id: history[-1] for trial_id, history in histories.items()})
 
-    data = _checked_dataset(first.trial, how.place)
+    data = checked_dataset(first.trial, how.place)
+    keep_to_share(how.gpus)
     outcomes = train_bundle(
         [ours.trial for ours in bundle],
         data,
@@ -192,6 +205,8 @@ def _train_on_images(
 ) -> Mapping[str, float]:
     """What `execute` gives, by way of the whole model and images."""
     # torch and transformers take seconds to import: a driver that only plans must not pay for them.
+    from dermtune.device import keep_to_share
+    from dermtune.microbatch import Memory, micro_batch_for
     from dermtune.train import History, train
 
     def record_epoch(history: History) -> None:
@@ -203,16 +218,21 @@ def _train_on_images(
         ours.folder.note(what)
         on_notice(what)
 
-    data = _checked_dataset(ours.trial, how.place)
-    outcome = train(
-        ours.trial,
-        data,
-        checkpoint=ours.folder.checkpoint,
-        threads=how.threads,
-        on_epoch=record_epoch,
-        on_notice=note,
-        keep_at=ours.folder.model if how.keep_model else None,
-    )
+    data, config = checked_dataset(ours.trial, how.place), ours.trial.config
+    keep_to_share(how.gpus)
+    held = micro_batch_for(how.micro_batch, config, data.classes, how.place, Memory.of_gpu(how.gpus))
+    with how.gather(ours.trial, how.place, ours.folder.checkpoint, held) as crew:
+        outcome = train(
+            ours.trial,
+            data,
+            checkpoint=ours.folder.checkpoint,
+            threads=how.threads,
+            on_epoch=record_epoch,
+            on_notice=note,
+            keep_at=ours.folder.model if how.keep_model else None,
+            micro_batch=held,
+            crew=crew,
+        )
     return _finish(ours, outcome, data, how)
 
 
@@ -220,51 +240,36 @@ def _finish(ours: _Attempted, outcome: "Outcome", data: Dataset, how: _How) -> M
     """The trial's test scores, after history, predictions and, last, its manifest are in the folder."""
     scores = _write(outcome, ours.folder)
     made_on = {**origin(), "device": outcome.device, "threads": how.threads, "gpus": how.gpus}
+    made_on["processes"] = outcome.processes
     if outcome.frozen_features is not None:
         made_on["frozen_features"] = outcome.frozen_features
+    if outcome.micro_batch is not None:
+        made_on["micro_batch"] = outcome.micro_batch
     about = {**_identity(ours.trial), "quarantine": data.quarantine.counts(), "scores": scores, **made_on}
     finished = datetime.now(UTC).isoformat(timespec="seconds")
     ours.folder.finish({**about, **bill(ours.meter.stop()), "finished": finished})
     return scores["test"]
 
 
-def fingerprints(config: Config, data: Dataset) -> Mapping[str, str]:
-    """Content hashes of what the config only names: the data and, where it is a local folder, the checkpoint."""
-    found = {"data": data.fingerprint}
-    checkpoint = Path(config.model.checkpoint or "").expanduser()
-    if config.model.checkpoint is not None and checkpoint.is_dir():
-        found["checkpoint"] = _hash_files(sorted([*checkpoint.glob("*.json"), *checkpoint.glob("*.safetensors")]))
-    return found
-
-
-def check_models(arms: Mapping[str, Config], classes: tuple[str, ...]) -> None:
+def check_models(
+    arms: Mapping[str, Config], classes: tuple[str, ...], micro_batch: MicroBatch = None, processes: int = 1
+) -> None:
     """Raises ModelError or ConfigError, in the driver and not once a trial, where an arm's model cannot be trained.
 
-    By name each arm's config: the model must be had and read such images, and have what the arm's levers need.
+    By name each arm's config: the model must be had and read such images, and have what the arm's levers need, a
+    forward pass must be able to hold what is asked for, and so many processes to train it together.
     """
     # These take seconds to import, see `execute`.
     import transformers
 
+    from dermtune.crewtrainer import check_shareable
     from dermtune.trainee import check_trainees
 
     transformers.logging.set_verbosity_error()
-    check_trainees(arms, classes)
-
-
-@functools.lru_cache(maxsize=2)
-def _opened(config: DataConfig, place: Place) -> Dataset:
-    """The dataset, read once a process: a reused actor's next trial finds it here."""
-    return open_dataset(config, place)
-
-
-def _checked_dataset(trial: Trial, place: Place) -> Dataset:
-    dataset = _opened(trial.config.data, place)
-    if dataset.fingerprint != trial.fingerprints["data"]:
-        raise DataError(
-            f"{place.data_dir} must hold the data that the sweep was planned on, fingerprint "
-            f"{trial.fingerprints['data']}, got {dataset.fingerprint}"
-        )
-    return dataset
+    check_trainees(arms, classes, micro_batch)
+    for config in arms.values() if processes > 1 else ():
+        if hindrance(config) is not None:  # else one process trains its head, whatever else is reserved
+            check_shareable(config, classes, Crew(processes=processes))
 
 
 def _write(outcome: "Outcome", folder: TrialFolder) -> Mapping[str, Mapping[str, float]]:
@@ -288,11 +293,3 @@ def _identity(trial: Trial) -> dict[str, Any]:
 
 def _scores(predictions: Predictions) -> dict[str, float]:
     return dict(overall_scores(predictions.label, predictions.probabilities))
-
-
-def _hash_files(paths: list[Path]) -> str:
-    digest = hashlib.sha256()
-    for path in paths:
-        with path.open("rb") as file:
-            digest.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from rich.console import Console
@@ -10,7 +11,7 @@ from typing_extensions import override
 
 from dermtune.board import Board
 from dermtune.ending import Ending, print_ending
-from dermtune.execution import execute_together
+from dermtune.execution import execute, execute_together
 from dermtune.firstfile import write_first
 from dermtune.firstplan import First, question_of
 from dermtune.firstwords import print_anew, print_failures, print_none, print_selection
@@ -163,6 +164,7 @@ def _run(task: Task, first: First, signals: Signals, board: Board, monitors: Seq
     how: dict[str, Any] = {
         "cpus": task.cpus,
         "gpus": task.gpus,
+        "processes": task.processes,
         "address": task.asked.address,
         "depot": task.depot,
         "minutes_to_wait": task.asked.wait_for_nodes,
@@ -170,6 +172,7 @@ def _run(task: Task, first: First, signals: Signals, board: Board, monitors: Seq
         "budget": board.budget,
         "monitors": monitors,
         "signals": signals,
+        "execute": partial(execute, micro_batch=task.micro_batch),
     }
     if first.plan.stage == "search" and task.staging is not None:
         return tuner.search(task.staging.points(), task.folder, task.place, **how)

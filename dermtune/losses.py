@@ -28,6 +28,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dermtune.levers import FocalForm, Levers
+from dermtune.sending import sent
 
 LDAM_SCALE = 30.0
 """s: LDAM's logits are s cos (Cao et al. 2019 and their code)."""
@@ -41,8 +42,8 @@ class MixedLabels:
     """Class of the image, [B]."""
     partners: Tensor
     """Class of what it was blended with, [B]."""
-    share: float
-    """How much of its own is left, in [0, 1]."""
+    share: float | Tensor
+    """How much of its own is left, in [0, 1]; [B] where not the same of all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,12 +66,12 @@ class ClassificationLoss:
             own, partners = self(logits, labels.own), self(logits, labels.partners)
             return labels.share * own + (1 - labels.share) * partners
         losses = self._unweighted(logits, labels)
-        return losses if self.weights is None else self.weights.to(logits.device)[labels] * losses
+        return losses if self.weights is None else sent(self.weights, logits.device)[labels] * losses
 
     def _unweighted(self, logits: Tensor, labels: Tensor) -> Tensor:
-        logits = logits.float() + self.log_adjustment.to(logits.device)
+        logits = logits.float() + sent(self.log_adjustment, logits.device)
         if self.margins is not None:
-            logits = logits - functional.one_hot(labels, logits.shape[-1]) * self.margins.to(logits.device)
+            logits = logits - functional.one_hot(labels, logits.shape[-1]) * sent(self.margins, logits.device)
         log_p = functional.log_softmax(logits, dim=-1)
         targets = smoothed_targets(labels, log_p.shape[-1], self.label_smoothing)
         if self.focal_gamma == 0:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from dermtune.config import ModelConfig, TrainingConfig
 from dermtune.sampling import step_generator
+from dermtune.sending import sent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,15 +27,19 @@ class PixelPipeline:
     def normalise(self, images: Tensor) -> Tensor:
         """Float images [B, 3, H, W] from uint8 [B, H, W, 3], on the same device."""
         pixels = images.permute(0, 3, 1, 2).float().div_(255)
-        pixels = pixels.sub_(self.mean.to(pixels.device)).div_(self.std.to(pixels.device))
+        pixels = pixels.sub_(sent(self.mean, pixels.device)).div_(sent(self.std, pixels.device))
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
         return pixels.contiguous(memory_format=layout)
 
     def augment(self, pixels: Tensor, step: int) -> Tensor:
         """The batch with each image mirrored or not, decided by (seed, step) alone: the same in every arm."""
-        for dim, mirrored in zip((3, 2), mirrors(self, len(pixels), step), strict=True):
+        return self.mirror(pixels, mirrors(self, len(pixels), step))
+
+    def mirror(self, pixels: Tensor, ways: tuple[Tensor | None, Tensor | None]) -> Tensor:
+        """The batch with these images mirrored left-right, and these top-bottom; None for none."""
+        for dim, mirrored in zip((3, 2), ways, strict=True):
             if mirrored is not None:
-                chosen = mirrored.to(pixels.device)[:, None, None, None]
+                chosen = sent(mirrored, pixels.device)[:, None, None, None]
                 pixels = torch.where(chosen, pixels.flip(dim), pixels)
         return pixels
 

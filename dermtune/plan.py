@@ -3,7 +3,7 @@
 import hashlib
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dermtune.config import Config, ConfigError, Scalar, canonical_json
@@ -32,10 +32,17 @@ class Trial:
     config: Config
     fingerprints: Mapping[str, str]
     """Content hashes of what the config only names: `data`, and `checkpoint` where it is a local folder."""
+    _hashed: str = field(default="", init=False, repr=False, compare=False)
+    """The trial_id, once it was asked for: a sweep of thousands asks for each one all the time."""
 
     @property
     def trial_id(self) -> str:
         """Hash of what can change the result, and of nothing else: no path, host or output folder."""
+        if not self._hashed:
+            object.__setattr__(self, "_hashed", self._hash())
+        return self._hashed
+
+    def _hash(self) -> str:
         config = self.config.departures()
         if "checkpoint" in self.fingerprints:
             config["model"] = {**config["model"], "checkpoint": None}
@@ -64,6 +71,13 @@ class Plan:
     """Seed-major: every prefix of it is whole blocks, all arms with the same seeds."""
     stage: Stage | None = None
     """Of which first stage these are the trials; None of those that are judged."""
+
+    def by_arm(self) -> dict[str, list[Trial]]:
+        """The trials of each arm, in their order; an arm without any has none."""
+        of_arm: dict[str, list[Trial]] = {arm.name: [] for arm in self.arms}
+        for trial in self.trials:
+            of_arm.setdefault(trial.arm, []).append(trial)
+        return of_arm
 
     @property
     def folder_name(self) -> str:

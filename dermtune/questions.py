@@ -122,7 +122,7 @@ def _check_arms(arms: Mapping[str, Mapping[str, Scalar]], baseline: Mapping[str,
     """Named, each unlike the baseline and every other, and the baseline says where each lever starts from."""
     if unknown := [lever for lever in baseline if lever not in LEVER_NAMES]:
         raise PlanError(f"unknown lever {unknown[0]!r} in the baseline; the levers are {', '.join(LEVER_NAMES)}")
-    seen: dict[str, Mapping[str, Scalar]] = {BASELINE: baseline}
+    seen = {frozenset(baseline.items()): BASELINE}
     for name, levers in arms.items():
         if name == BASELINE or not re.fullmatch(r"[\w=+.-]+", name):
             raise PlanError(
@@ -137,10 +137,10 @@ def _check_arms(arms: Mapping[str, Mapping[str, Scalar]], baseline: Mapping[str,
             raise PlanError(
                 f"the baseline must fix every lever that an arm changes, `{missing[0]}` of {name!r} is missing"
             )
-        whole = {**baseline, **levers}
-        if same := [other for other, of_other in seen.items() if of_other == whole]:
-            raise PlanError(f"arms must differ, {name!r} is the same as {same[0]!r}")
-        seen[name] = whole
+        whole = frozenset({**baseline, **levers}.items())
+        if whole in seen:
+            raise PlanError(f"arms must differ, {name!r} is the same as {seen[whole]!r}")
+        seen[whole] = name
 
 
 def _check_grid_values(lever: str, values: object) -> None:

@@ -2,8 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from dermtune.config import Config, ConfigError, DataConfig, ModelConfig, SyntheticConfig, TrainingConfig
+
+MicroBatch = int | Literal["auto"] | None
+"""Images that a forward pass holds: so many, as many as a GPU has room for, or as many as `batch_size` says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,6 +18,15 @@ class Resources:
     """CPU cores, and torch's threads."""
     gpus: float | None = None
     """GPUs, a fraction to share one; None takes one where the machine has any, else none."""
+    processes: int | None = None
+    """Processes that train a trial together, with a GPU each or none; None is one for each of its GPUs."""
+    micro_batch: MicroBatch = None
+    """Images that a forward pass holds, whatever `batch_size` says: an optimiser step keeps its images."""
+
+    def __post_init__(self) -> None:
+        got = self.micro_batch
+        if got not in (None, "auto") and not (type(got) is int and got >= 1):
+            raise ConfigError(f"`micro_batch` must be a whole number of at least 1, 'auto' or None, got {got!r}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from analysis.earlier import measured
 from analysis.metrics import MetricError, metric_named
 from analysis.planning import ASSUMED, Variation
 from analysis.sources import load_study
-from analysis.study import SourceError
+from analysis.study import SourceError, Study
 from dermtune.arguments import Arguments
 from dermtune.budget import Books, Budget, Limits, TrialHours
 from dermtune.config import UserError
@@ -23,13 +23,14 @@ from dermtune.data.dataset import Dataset, Split, open_dataset
 from dermtune.data.place import Place
 from dermtune.data.quarantine import Quarantine
 from dermtune.depot import Depot
-from dermtune.execution import fingerprints
 from dermtune.firstplan import First
 from dermtune.forecast import FirstStage, Forecast, Known, Pace, forecast, pace
 from dermtune.ledger import SweepFolder
 from dermtune.loading import load_recipe, load_sweep
+from dermtune.opened import fingerprints
 from dermtune.plan import Plan, Sweep, Trial
-from dermtune.recipes import Recipe
+from dermtune.recipes import MicroBatch, Recipe
+from dermtune.sharing import Occupied, occupied
 from dermtune.spared import spared_in
 from dermtune.staging import Stages, Staging
 from dermtune.steps import steps
@@ -66,17 +67,31 @@ class Task:
     @property
     def cpus(self) -> float:
         """Cores of a trial."""
-        return self.asked.cpus_per_trial or self.recipe.resources.cpus
+        return self._occupied.cpus
 
     @property
     def gpus(self) -> float | None:
-        """GPUs of a trial; None takes one where there is any."""
-        asked = self.asked.gpus_per_trial
-        return self.recipe.resources.gpus if asked is None else asked
+        """GPUs of a trial; None takes one for each of its processes where there is any."""
+        return self._occupied.gpus
+
+    @property
+    def processes(self) -> int:
+        """Processes that train a trial together."""
+        return self._occupied.processes
+
+    @property
+    def _occupied(self) -> Occupied:
+        return _occupied(self.asked, self.recipe)
+
+    @property
+    def micro_batch(self) -> MicroBatch:
+        """What a forward pass of a trial holds."""
+        asked = self.asked.micro_batch
+        return self.recipe.resources.micro_batch if asked is None else asked
 
     def forecast(self, done: Manifests) -> Forecast:
         """What the trials that are not done take, and what the design can see."""
-        sweep = self.plan.sweep
+        sweep, seen = self.plan.sweep, self._seen(done)
         return forecast(
             self.plan,
             done,
@@ -84,8 +99,8 @@ class Task:
             self.pace(done),
             gpus=self.gpus or 0.0,
             known=Known(
-                variation=self._variation(done, sweep.primary_metric),
-                of_guards={guard: self._variation(done, guard) for guard in sweep.guard_metrics},
+                variation=_variation(seen, sweep.primary_metric),
+                of_guards={guard: _variation(seen, guard) for guard in sweep.guard_metrics},
                 test_images=self.test_images,
             ),
             first=self._first_stage(),
@@ -141,11 +156,12 @@ class Task:
     def timing_asked(self) -> Asked | None:
         """Under which circumstances trials train, and are timed; None where they do not train here.
 
-        They train elsewhere on a cluster that is named, and where they ask for a GPU and there is none here.
+        They train elsewhere on a cluster that is named, and where they ask for a GPU and there is none here; what
+        several processes take together is not timed.
         """
         machine = this_machine()
         gpus = float(bool(machine.gpus)) if self.gpus is None else self.gpus
-        if self.asked.address is not None or gpus > len(machine.gpus):
+        if self.asked.address is not None or gpus > len(machine.gpus) or self.processes > 1:
             return None
         return Asked(
             place=self.place,
@@ -154,6 +170,7 @@ class Task:
             cpus=self.cpus,
             gpus=gpus,
             beside=machine.beside(self.cpus, gpus, min(len(self.plan.trials), MOST_BESIDE)),
+            micro_batch=self.micro_batch,
         )
 
     def budget(self, done: Manifests, of: Plan | None = None) -> Budget:
@@ -191,14 +208,14 @@ class Task:
         searched = self.first.plan.trials if self.first and self.first.plan.stage == "search" else ()
         return {**self.folder.done(t for t in searched if t.trial_id not in done), **done}
 
-    def _variation(self, done: Manifests, metric: str) -> Variation:
-        """What the done trials show of a metric's chance; as assumed before they can be compared."""
+    def _seen(self, done: Manifests) -> Study | None:
+        """What the done trials predicted; None before they can be compared."""
         if not done:
-            return ASSUMED
+            return None
         try:
-            return measured(load_study(self.folder.path, quick=True), metric=metric)
+            return load_study(self.folder.path, quick=True)
         except SourceError:
-            return ASSUMED
+            return None
 
 
 def prepare(asked: Arguments, console: Console) -> Task:
@@ -208,6 +225,7 @@ def prepare(asked: Arguments, console: Console) -> Task:
     """
     sweep, question = load_sweep(asked.file)
     recipe = load_recipe(asked.recipe)
+    _occupied(asked, recipe)
     place = Place(data_dir=(asked.data or _data_dir(recipe)).absolute(), cache_dir=asked.cache.absolute())
     staging = Staging(sweep=sweep, config=recipe.config, recipe=recipe.name, n_seeds=asked.seeds)
     with _named(asked.file):
@@ -236,6 +254,19 @@ def prepare(asked: Arguments, console: Console) -> Task:
     )
 
 
+def _occupied(asked: Arguments, recipe: Recipe) -> Occupied:
+    """What a trial occupies: what is asked for, else what the recipe says. Raises ConfigError.
+
+    Several processes have a GPU each where this machine has any, unless the trials are to run elsewhere.
+    """
+    by_recipe, gpus, processes = recipe.resources, asked.gpus_per_trial, asked.processes_per_trial
+    if gpus is None and processes is None:
+        gpus, processes = by_recipe.gpus, by_recipe.processes
+    if gpus is None and processes is not None and processes > 1 and asked.address is None:
+        gpus = float(processes) if this_machine().gpus else 0.0
+    return occupied(asked.cpus_per_trial or by_recipe.cpus, gpus, processes)
+
+
 def _data_dir(recipe: Recipe) -> Path:
     if recipe.data_dir is None:
         raise UserError(f"--data must name the folder of recipe {recipe.name}'s images: {recipe.note}".rstrip(": "))
@@ -256,6 +287,16 @@ def _check_metrics(sweep: Sweep, dataset: Dataset) -> None:
     for images in (dataset.test, dataset.val) if sweep.first else (dataset.test,):
         for name in (sweep.primary_metric, *sweep.guard_metrics):
             metric_named(name, classes=dataset.classes, sizes=_sizes(images, dataset.classes))
+
+
+def _variation(seen: Study | None, metric: str) -> Variation:
+    """What a study shows of a metric's chance; as assumed without one."""
+    if seen is None:
+        return ASSUMED
+    try:
+        return measured(seen, metric=metric)
+    except SourceError:
+        return ASSUMED
 
 
 def _sizes(images: Split, classes: Sequence[str]) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -12,15 +13,21 @@ from transformers import PreTrainedModel
 
 from analysis.predictions import Predictions
 from dermtune import checkpoints
+from dermtune.config import Config
+from dermtune.crew import ALONE, Crew
+from dermtune.crewgroup import agreed
+from dermtune.crewtrainer import CrewTrainer, Share, check_shareable, shared
 from dermtune.curriculum import Curriculum
 from dermtune.data.dataset import Dataset, Split
-from dermtune.device import device_name, reproducible
+from dermtune.device import device_name, in_bfloat16, reproducible
+from dermtune.flops import Work, peak_flops
 from dermtune.mixup import Mixup
+from dermtune.passes import Passes
 from dermtune.pixels import pipeline_for
 from dermtune.plan import Trial
 from dermtune.sampling import PowerSampler
 from dermtune.serving import save_classifier
-from dermtune.trainee import trainee
+from dermtune.trainee import check_micro_batch, flops_of, trainee
 from dermtune.trainer import History as History
 from dermtune.trainer import Images, PairedTrainer, arguments_for, history_of
 from dermtune.tuning import merge_adapters
@@ -41,6 +48,10 @@ class Outcome:
     """Name of the device that trained."""
     frozen_features: str | None = None
     """Key of the kept features that its head was trained on; None where images went through the backbone."""
+    processes: int = 1
+    """That trained it together."""
+    micro_batch: int | None = None
+    """Images that a forward pass held; None where as many as the recipe says."""
 
 
 def train(
@@ -52,18 +63,23 @@ def train(
     on_epoch: Callable[[History], None],
     on_notice: Callable[[str], None] = no_notice,
     keep_at: Path | None = None,
+    micro_batch: int | None = None,
+    crew: Crew = ALONE,
 ) -> Outcome:
     """Train one trial to its last epoch, from its newest whole checkpoint where there is one.
 
     One seed rules initialisation, order and augmentation, the same in every arm. The result is bit-identical on the
     same machine with the same number of threads, also after a kill and a resume. The model is kept at `keep_at`.
+    `micro_batch` is what a forward pass holds here; another number changes no more than roundings. Of a `crew` each
+    process calls this, within its group (`dermtune.crewgroup`): all get the outcome, which is that of one process
+    to rounding, and the first alone writes.
 
     Raises Diverged where the loss is NaN or infinite, ModelError where the model cannot be had, ConfigError where
-    it lacks what a lever needs, CheckpointError.
+    it lacks what a lever needs or a crew cannot train it, CheckpointError.
     """
     with reproducible(trial.seed, threads):
-        trainer = trainer_of(trial, data, checkpoint, on_epoch)
-        newest = checkpoints.newest_whole(checkpoint, on_notice)
+        trainer = trainer_of(trial, data, checkpoint, on_epoch, micro_batch, crew)
+        newest = agreed(crew, checkpoint, lambda: checkpoints.newest_whole(checkpoint, on_notice))
         with checkpoints.nothing_unpickled(newest):
             trainer.train(resume_from_checkpoint=str(newest) if newest else None)
         outcome = Outcome(
@@ -71,8 +87,10 @@ def train(
             test=_predict(trainer, trial, data, "test"),
             history=history_of(trainer.state.log_history),
             device=device_name(),
+            processes=crew.processes,
+            micro_batch=None if micro_batch == trial.config.training.batch_size else micro_batch,
         )
-        if keep_at is not None:
+        if keep_at is not None and crew.rank == 0:
             _keep(trainer, trial, data, keep_at)
         return outcome
 
@@ -85,14 +103,33 @@ def _keep(trainer: PairedTrainer, trial: Trial, data: Dataset, folder: Path) -> 
         save_classifier(model, trial.config, data.classes, folder)
 
 
-def trainer_of(trial: Trial, data: Dataset, checkpoint: Path, on_epoch: Callable[[History], None]) -> PairedTrainer:
-    """What trains the trial, its weights fresh: seed before. Raises ModelError, ConfigError."""
+def trainer_of(
+    trial: Trial,
+    data: Dataset,
+    checkpoint: Path,
+    on_epoch: Callable[[History], None],
+    micro_batch: int | None = None,
+    crew: Crew = ALONE,
+) -> PairedTrainer:
+    """What trains the trial, its weights fresh: seed before. Raises ModelError, ConfigError.
+
+    `micro_batch` is what a forward pass holds here; None holds what the recipe says.
+    """
     config, levers = trial.config, trial.config.levers
     counts = np.bincount(data.train.label, minlength=len(data.classes))
     curriculum = Curriculum(levers=levers, class_counts=counts, epochs=config.training.epochs)
-    trainer = PairedTrainer(
-        model=trainee(config, data.classes),
-        args=arguments_for(config, trial.seed, checkpoint),
+    passes, model = Passes.of(config.training, micro_batch), trainee(config, data.classes)
+    check_micro_batch(micro_batch, config, model)
+    args = arguments_for(config, trial.seed, checkpoint, passes)
+    kind: Callable[..., PairedTrainer] = PairedTrainer
+    if crew.processes > 1:
+        check_shareable(config, data.classes, crew)
+        share = Share(passes=passes, crew=crew)
+        args = shared(args, share, config, data.classes)
+        kind = partial(CrewTrainer, share=share, seed=trial.seed)
+    trainer = kind(
+        model=model,
+        args=args,
         train_dataset=Images(data.train),
         eval_dataset=Images(data.val),
         sampler=PowerSampler(data.train.label, levers.sampler_power, trial.seed, curriculum.progress),
@@ -100,10 +137,18 @@ def trainer_of(trial: Trial, data: Dataset, checkpoint: Path, on_epoch: Callable
         pixels=pipeline_for(config.model, config.training, trial.seed),
         mixup=Mixup(alpha=levers.mixup, seed=trial.seed) if levers.mixup else None,
         ema=levers.ema,
+        work=_work(config, data.classes, args.world_size),
+        passes=passes,
         on_epoch=on_epoch,
     )
     trainer.remove_callback(transformers.PrinterCallback)
     return trainer
+
+
+def _work(config: Config, classes: tuple[str, ...], n_devices: int) -> Work:
+    """What a training image costs, and what so many devices like this one could do."""
+    peak = peak_flops(device_name(), bfloat16=in_bfloat16(config.training))
+    return Work(flops=flops_of(config, classes).training, peak=None if peak is None else n_devices * peak)
 
 
 def _predict(trainer: PairedTrainer, trial: Trial, data: Dataset, name: str) -> Predictions:

@@ -16,19 +16,28 @@ from typing_extensions import override
 
 from analysis.metrics import overall_scores
 from dermtune import checkpoints
+from dermtune.ahead import Ahead
 from dermtune.config import Config
 from dermtune.curriculum import Curriculum
 from dermtune.data.dataset import Split
 from dermtune.device import in_bfloat16
 from dermtune.ema import WeightAverage
+from dermtune.flops import Work
 from dermtune.ledger import Diverged
 from dermtune.losses import MixedLabels
 from dermtune.mixup import Mixup
+from dermtune.passes import Part, Passes, mirrored, paired
 from dermtune.pixels import PixelPipeline
 from dermtune.sampling import PowerSampler
 
 History = tuple[Mapping[str, float], ...]
-"""One row an epoch: epoch, train_loss, val_loss, val_<metric>, learning_rate, seconds, images_per_second."""
+"""One row an epoch: epoch, train_loss, val_loss, val_<metric>, learning_rate, and the columns of `PACE`."""
+PACE = ("seconds", "images_per_second", "data_wait", "model_tflop_per_second", "model_flops_utilisation")
+"""How fast an epoch was trained: columns that the same trial does not find again.
+
+`data_wait` is the share of the seconds in which the next images were waited for. The last is there where the
+device's peak is known.
+"""
 
 
 class Images(TorchDataset[Any]):
@@ -42,10 +51,11 @@ class Images(TorchDataset[Any]):
         return len(self._split.label)
 
     def __getitems__(self, indices: list[int]) -> dict[str, Tensor]:
-        images = self._split.images[np.asarray(indices)]
+        rows = np.asarray(indices, dtype=np.int64)
+        images = self._split.images[rows]
         if self._mirrored:
             images = np.ascontiguousarray(images[:, :, ::-1])
-        return {"pixel_values": torch.from_numpy(images), "labels": torch.from_numpy(self._split.label[indices])}
+        return {"pixel_values": torch.from_numpy(images), "labels": torch.from_numpy(self._split.label[rows])}
 
 
 def _as_gathered(batch: Any) -> Any:
@@ -64,6 +74,8 @@ class PairedTrainer(Trainer):
         pixels: PixelPipeline,
         mixup: Mixup | None,
         ema: float,
+        work: Work,
+        passes: Passes,
         on_epoch: Callable[[History], None],
         **kwargs: Any,
     ) -> None:
@@ -72,7 +84,12 @@ class PairedTrainer(Trainer):
         self._loss = curriculum.last_loss
         self._pixels = pixels
         self._mixup = mixup
-        self._micro_step = (-1, 0)
+        self._work = work
+        self._waited = 0.0
+        self._ahead: Ahead | None = None
+        self._passes = passes
+        self._pass = 0
+        self._images_of_step = 0
         self._epoch_started = 0.0
         super().__init__(
             compute_loss_func=self._scaled_loss,
@@ -93,9 +110,16 @@ class PairedTrainer(Trainer):
                 yield
 
     def epoch_begins(self) -> None:
-        """Take up the epoch's loss and start its clock."""
+        """Take up the epoch's loss and start its clocks."""
         self._loss = self._curriculum.loss(self._epoch())
+        self._waited = 0.0
         self._epoch_started = time.perf_counter()
+
+    def epoch_ends(self) -> None:
+        """Let go of the loader."""
+        if self._ahead is not None:
+            self._ahead.close()
+            self._ahead = None
 
     def step_ends(self) -> None:
         """Take the weights into their mean."""
@@ -123,10 +147,10 @@ class PairedTrainer(Trainer):
         inputs = super()._prepare_inputs(inputs)
         pixels, labels = self._pixels.normalise(inputs["pixel_values"]), inputs["labels"]
         if self._network.training:
-            step = self._next_micro_step()
-            pixels = self._pixels.augment(pixels, step)
+            parts = self._next_pass()
+            pixels = self._pixels.mirror(pixels, mirrored(self._pixels, parts))
             if self._mixup is not None:
-                pairing = self._mixup.pairing(len(pixels), step)
+                pairing = paired(self._mixup, parts)
                 pixels, labels = pairing.images(pixels), pairing.labels(labels)
         return {**inputs, "pixel_values": pixels, "labels": labels}
 
@@ -140,13 +164,28 @@ class PairedTrainer(Trainer):
         if "loss" in logs:
             if not math.isfinite(logs["loss"]):
                 raise Diverged(f"training loss is {logs['loss']} in epoch {self._epoch()}")
-            seconds = time.perf_counter() - self._epoch_started
-            logs = {**logs, "seconds": seconds, "images_per_second": len(self._sampler) / seconds}
+            logs = {**logs, **self._pace(time.perf_counter() - self._epoch_started)}
         super().log(logs, start_time)
+
+    @override
+    def get_batch_samples(self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device) -> Any:
+        began = time.perf_counter()
+        if self._ahead is None or not self._ahead.reads(epoch_iterator):
+            self._ahead = Ahead(epoch_iterator, num_batches, device)  # the passes of the step after this one
+        samples, n_items = super().get_batch_samples(self._ahead, num_batches, device)
+        self._waited += time.perf_counter() - began
+        self._pass, self._images_of_step = 0, sum(len(sample["labels"]) for sample in samples)
+        return samples, n_items
 
     @property
     def _network(self) -> nn.Module:
         return cast(nn.Module, self.model)
+
+    def _pace(self, seconds: float) -> dict[str, float]:
+        """The columns of `PACE` of an epoch that took so long."""
+        rate = len(self._sampler) / seconds
+        waiting = {"data_wait": self._waited / seconds}
+        return {"seconds": seconds, "images_per_second": rate, **waiting, **self._work.rates(rate)}
 
     def _scaled_loss(
         self, outputs: Any, labels: Tensor | MixedLabels, num_items_in_batch: Tensor | int | None = None
@@ -165,12 +204,10 @@ class PairedTrainer(Trainer):
         """Epochs that are done, to the nearest whole one: the number of the one that begins, from 0."""
         return round(self.state.epoch or 0)
 
-    def _next_micro_step(self) -> int:
-        """A number for each forward pass that a resumed trial finds again: the step, and the pass inside it."""
-        step, passes = self._micro_step
-        passes = passes + 1 if step == self.state.global_step else 0
-        self._micro_step = (self.state.global_step, passes)
-        return self.state.global_step * self.args.gradient_accumulation_steps + passes
+    def _next_pass(self) -> list[Part]:
+        """What the next forward pass has of the recipe's passes; a resumed trial finds the same numbers again."""
+        index, self._pass = self._pass, self._pass + 1
+        return list(self._passes.parts(self.state.global_step, self._images_of_step, index))
 
 
 class _Events(TrainerCallback):
@@ -185,6 +222,10 @@ class _Events(TrainerCallback):
         self._trainer.epoch_begins()
 
     @override
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._trainer.epoch_ends()
+
+    @override
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._trainer.step_ends()
 
@@ -194,20 +235,32 @@ class _Events(TrainerCallback):
         self._on_epoch(history_of(state.log_history))
 
 
-def arguments_for(config: Config, seed: int, checkpoint: Path) -> TrainingArguments:
+class OneDevice(TrainingArguments):
+    """Arguments of a process that trains on one device, however many it sees.
+
+    Without this the Trainer would split each batch over all of them by nn.DataParallel, and multiply its size.
+    """
+
+    @property
+    @override
+    def n_gpu(self) -> int:
+        return min(1, int(super().n_gpu))
+
+
+def arguments_for(config: Config, seed: int, checkpoint: Path, passes: Passes) -> TrainingArguments:
     """What the Trainer is told of a trial that leaves its checkpoints in `checkpoint`."""
     training = config.training
     on_gpu = torch.cuda.is_available()
-    return TrainingArguments(
+    return OneDevice(
         output_dir=str(checkpoint),
         seed=seed,
         use_cpu=not on_gpu,
         num_train_epochs=training.epochs,
-        per_device_train_batch_size=training.batch_size,
+        per_device_train_batch_size=passes.micro_batch,
         per_device_eval_batch_size=training.eval_batch_size,
-        gradient_accumulation_steps=training.accumulation,
+        gradient_accumulation_steps=passes.per_step,
         activation_checkpointing=training.gradient_checkpointing,
-        optim="adamw_torch",
+        optim="adamw_torch_fused" if on_gpu else "adamw_torch",
         learning_rate=training.learning_rate * config.levers.learning_rate_factor,
         weight_decay=training.weight_decay,
         warmup_steps=training.warmup_fraction,
@@ -221,6 +274,7 @@ def arguments_for(config: Config, seed: int, checkpoint: Path) -> TrainingArgume
         remove_unused_columns=False,
         label_names=["labels"],
         dataloader_pin_memory=on_gpu,
+        accelerator_config={"non_blocking": on_gpu},
         report_to="none",
         disable_tqdm=True,
     )
@@ -233,7 +287,7 @@ def history_of(log_history: list[dict[str, float]]) -> History:
         row = rows.setdefault(entry["epoch"], {"epoch": entry["epoch"]})
         if "loss" in entry:
             row["train_loss"] = entry["loss"]
-            row |= {key: entry[key] for key in ("learning_rate", "seconds", "images_per_second")}
+            row |= {key: entry[key] for key in ("learning_rate", *PACE) if key in entry}
         row |= {f"val_{k.removeprefix('eval_')}": v for k, v in entry.items() if _is_val_score(k)}
     return tuple(row for row in rows.values() if "train_loss" in row)
 

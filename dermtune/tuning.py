@@ -41,7 +41,7 @@ def _of_head(model: nn.Module) -> set[str]:
 
 def _from_block(model: PreTrainedModel, k: int) -> set[str]:
     """Parameters of the last `k` blocks and of all that comes behind them, in the model's own order."""
-    name, n_blocks = _blocks(model)
+    name, n_blocks = blocks(model)
     if k > n_blocks:
         raise ConfigError(f"`tuned_blocks` must be at most {n_blocks} with this {model.config.model_type}, got {k}")
     parameters = [parameter for parameter, _ in model.named_parameters()]
@@ -49,14 +49,17 @@ def _from_block(model: PreTrainedModel, k: int) -> set[str]:
     return {*parameters[first:]}
 
 
-def _blocks(model: PreTrainedModel) -> tuple[str, int]:
-    """Name and length of the list that the backbone's blocks stand in: of the outermost lists, the largest."""
+def blocks(model: PreTrainedModel, wanted: str = "`tuning` must not be 'last_k'") -> tuple[str, int]:
+    """Name and length of the list that the backbone's blocks stand in: of the outermost lists, the largest.
+
+    Raises ConfigError where it has none, for what is `wanted`.
+    """
     lists = [(name, part) for name, part in model.named_modules() if isinstance(part, nn.ModuleList)]
     if not lists:
-        raise ConfigError(f"`tuning` must not be 'last_k' with {model.config.model_type}, which has no blocks")
+        raise ConfigError(f"{wanted} with {model.config.model_type}, which has no blocks")
     outermost = [one for one in lists if not any(one[0].startswith(f"{other}.") for other, _ in lists)]
-    name, blocks = max(outermost, key=lambda one: sum(p.numel() for p in one[1].parameters()))
-    return name, len(blocks)
+    name, found = max(outermost, key=lambda one: sum(p.numel() for p in one[1].parameters()))
+    return name, len(found)
 
 
 def _adapters(model: PreTrainedModel, levers: Levers) -> set[str]:

@@ -172,7 +172,7 @@ def test_what_a_trial_took_on_every_node_is_counted_once(tmp_path, depot, ledger
         folder.attempts_file.write_text(json.dumps(account))
         Carrier(depot, folder).epoch(pytest.fail)
     settle(depot, ledger, pytest.fail)
-    assert ledger.trial(TRIAL).seconds() == pytest.approx(200.0)
+    assert ledger.trial(TRIAL).seconds() == pytest.approx(200.0, abs=5)  # a history is no account
     assert len(ledger.trial(TRIAL).history_rows()) == 1
 
 

@@ -1,9 +1,8 @@
 """The storage as an S3 that is really there, away, or slow to answer: moto's, on this machine."""
 
-import os
-import signal
 import threading
 
+import psutil
 import pytest
 
 from dermtune.arguments import parse
@@ -16,13 +15,19 @@ from tests.tracking_server import ACCESS, BUCKET, free_port, s3, s3_client
 
 @pytest.fixture
 def server(monkeypatch):
-    """An S3 that the environment names."""
-    with s3() as running:
-        for name, value in {**ACCESS, "AWS_ENDPOINT_URL": running.endpoint}.items():
+    """Endpoint of an S3 that the environment names."""
+    with s3() as endpoint:
+        for name, value in {**ACCESS, "AWS_ENDPOINT_URL": endpoint}.items():
             monkeypatch.setenv(name, value)
         _opened.cache_clear()
-        yield running
+        yield endpoint
     _opened.cache_clear()
+
+
+def process_of(endpoint):
+    """That of the S3, which is a child of ours."""
+    port = endpoint.rpartition(":")[2]
+    return next(child for child in psutil.Process().children() if port in child.cmdline())
 
 
 @pytest.fixture
@@ -42,13 +47,14 @@ def test_a_trial_that_moved_between_nodes_comes_home_through_s3_and_leaves_nothi
     collect(depot, trial)
     assert trial.is_done()
     assert trial.manifest() == elsewhere.manifest()
-    listed = s3_client(server.endpoint).list_objects_v2(Bucket=BUCKET).get("Contents", ())
+    listed = s3_client(server).list_objects_v2(Bucket=BUCKET).get("Contents", ())
     assert [one["Key"] for one in listed if one["Size"]] == []
 
 
 def test_an_s3_that_does_not_answer_for_a_while_is_waited_for(tmp_path, depot, server):
-    os.kill(server.pid, signal.SIGSTOP)
-    goes_on = threading.Timer(3.0, os.kill, (server.pid, signal.SIGCONT))
+    process = process_of(server)
+    process.suspend()
+    goes_on = threading.Timer(3.0, process.resume)
     goes_on.start()
     Carrier(depot, trained(on_node(tmp_path, "a"), 3)).epoch(pytest.fail)
     goes_on.join()

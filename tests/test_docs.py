@@ -12,9 +12,10 @@ from analysis.simulation import __main__ as simulation
 from dermtune import arguments, export, verify
 from dermtune.loading import load_recipe, load_sweep
 from dermtune.plan import Screen, Search, Sweep
-from dermtune.recipes import RECIPES
+from dermtune.recipes import RECIPES, Resources
 from dermtune.selection import Picked, Selection, Tried
 from dermtune.staging import Staging
+from infra.watchdog import arguments as watchdog
 
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -62,7 +63,7 @@ def test_the_table_of_a_door_lists_its_options_and_no_others(door):
 
 def test_no_page_names_an_option_that_no_door_has():
     named = set(re.findall(rf"`({OPTION.pattern})", TEXT))
-    assert named <= set().union(*OPTIONS.values())
+    assert named <= set().union(*OPTIONS.values(), watchdog.options())
 
 
 @pytest.mark.parametrize(("door", "argv"), [*commands()])
@@ -93,7 +94,7 @@ def test_every_recipe_is_named(name):
     assert f"`{name}`" in TEXT
 
 
-@pytest.mark.parametrize("record", [Sweep, Search, Screen], ids=lambda record: record.__name__)
+@pytest.mark.parametrize("record", [Sweep, Search, Screen, Resources], ids=lambda record: record.__name__)
 def test_the_table_of_a_sweep_file_has_every_field_with_its_default(record):
     page = (ROOT / "docs" / "sweep-files.md").read_text()
     section = re.search(rf"^## `{record.__name__}`.*?(?=^## |\Z)", page, re.DOTALL | re.MULTILINE)[0]

@@ -14,8 +14,9 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, l
 from analysis.predictions import read_predictions
 from dermtune.config import ModelConfig
 from dermtune.data.manifest import DataError
-from dermtune.execution import execute, fingerprints
+from dermtune.execution import execute
 from dermtune.ledger import Diverged, TrialFolder
+from dermtune.opened import fingerprints
 from dermtune.origin import RECORDED_PACKAGES
 from dermtune.plan import Trial
 

@@ -308,7 +308,7 @@ def test_a_signal_in_the_first_stage_stops_in_order_and_nothing_is_picked(tmp_pa
     driver = tiny.start()
     wait_until(lambda: list(tiny.folder.glob("trials/*/history.csv")), "the first epoch")
     driver.send_signal(signal.SIGTERM)
-    said, _ = driver.communicate(timeout=120)
+    said, _ = driver.communicate(timeout=300)
     assert driver.returncode == 143, said
     assert "Stopped by SIGTERM: " in said
     assert "the same command goes on from here" in said

@@ -13,26 +13,27 @@ from dermtune.config import ConfigError
 from dermtune.ledger import Diverged
 from dermtune.model import ModelError, build_model
 from dermtune.pixels import PixelPipeline
+from dermtune.trainer import PACE
 
 ROOT = Path(__file__).parents[1]
 STEPS = 6
 """Optimiser steps an epoch: 167 images, 32 a step."""
 
 ELSEWHERE = """
-import os, pickle, signal, sys
+import itertools, os, pickle, signal, sys
 from dermtune.data.dataset import open_dataset
 from dermtune.pixels import PixelPipeline
 from dermtune.train import train
 
 trial, place, checkpoint, fatal_step = pickle.load(sys.stdin.buffer)
-augment = PixelPipeline.augment
+mirror, steps = PixelPipeline.mirror, itertools.count()
 
-def augment_or_die(self, pixels, step):
-    if step == fatal_step:
+def mirror_or_die(self, pixels, ways):
+    if next(steps) == fatal_step:
         os.kill(os.getpid(), signal.SIGKILL)
-    return augment(self, pixels, step)
+    return mirror(self, pixels, ways)
 
-PixelPipeline.augment = augment_or_die
+PixelPipeline.mirror = mirror_or_die
 data = open_dataset(trial.config.data, place)
 outcome = train(trial, data, checkpoint=checkpoint, threads=1, on_epoch=lambda history: None)
 (checkpoint / "outcome").write_bytes(pickle.dumps(outcome))
@@ -51,7 +52,7 @@ def bits(outcome) -> bytes:
 
 
 def untimed(history) -> list[dict[str, float]]:
-    return [{k: v for k, v in row.items() if k not in ("seconds", "images_per_second")} for row in history]
+    return [{k: v for k, v in row.items() if k not in PACE} for row in history]
 
 
 # The same trial gives the same bits.
@@ -149,14 +150,14 @@ def watch(fit, monkeypatch):
             watched.weights.append(b"".join(p.detach().numpy().tobytes() for p in model.parameters()))
             return model
 
-        def augment(self, pixels, step):
-            shown = PixelPipeline.augment(self, pixels, step)
+        def mirror(self, pixels, ways):
+            shown = PixelPipeline.mirror(self, pixels, ways)
             watched.order.append(pixels.numpy().tobytes())
             watched.mirrored.append((shown != pixels).flatten(1).any(1).tolist())
             return shown
 
         with monkeypatch.context() as patched:
-            pipeline = type("Watching", (PixelPipeline,), {"augment": augment})
+            pipeline = type("Watching", (PixelPipeline,), {"mirror": mirror})
             patched.setattr("dermtune.trainee.build_model", build)
             patched.setattr("dermtune.pixels.PixelPipeline", pipeline)
             fit(trial)

@@ -189,5 +189,6 @@ def test_the_history_has_a_row_an_epoch_with_the_losses_the_pace_and_the_scores_
     assert last["images_per_second"] * last["seconds"] == pytest.approx(len(drawn.data.train))
     assert set(last) == {
         *("epoch", "train_loss", "val_loss", "learning_rate", "seconds", "images_per_second"),
+        *("data_wait", "model_tflop_per_second"),
         *("val_top1", "val_top3", "val_balanced_accuracy", "val_macro_f1", "val_ece", "val_nll"),
     }

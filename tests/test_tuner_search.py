@@ -186,7 +186,7 @@ class Driver:
             start_new_session=True,
         )
 
-    def wait_for(self, what, n, seconds=120):
+    def wait_for(self, what, n, seconds=300):
         deadline = time.monotonic() + seconds
         while len(self.search.diary.notes(what)) < n:
             assert self.process.poll() is None, self.process.stderr.read()

@@ -254,6 +254,13 @@ def test_trials_of_two_commits_and_versions_are_told_and_the_folder_is_sound_all
     assert "Sound: 6 of 6 trials done and whole; 3 mixed." in capsys.readouterr().out
 
 
+def test_trials_of_other_numbers_of_processes_are_told_and_an_old_manifest_counts_as_one(folder):
+    rewrite(folder, processes=1)
+    assert found(folder) == []
+    rewrite(folder, processes=4)
+    assert [what for _, _, what in found(folder)] == ["they differ in processes: 1 (5 trials), 4 (1 trial)"]
+
+
 def test_what_is_not_done_is_told_with_its_reason(folder):
     failed, cut_off, missing = TRIALS[:3]
     for trial in (failed, cut_off, missing):

@@ -11,7 +11,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-COMMANDS = ("dermtune-sweep", "dermtune-verify", "dermtune-significance", "dermtune-power", "dermtune-simulation")
+COMMANDS = (
+    "dermtune-sweep",
+    "dermtune-verify",
+    "dermtune-significance",
+    "dermtune-power",
+    "dermtune-simulation",
+    "dermtune-watchdog",
+)
 ELSEWHERE = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")} | {
     "COLUMNS": "100"
 }
@@ -52,10 +59,10 @@ def installed(wheel, tmp_path_factory):
     return python
 
 
-def test_the_wheel_holds_both_packages_and_nothing_else(wheel):
+def test_the_wheel_holds_the_packages_and_nothing_else(wheel):
     with zipfile.ZipFile(wheel) as archive:
         tops = {Path(name).parts[0] for name in archive.namelist()}
-    assert {top for top in tops if not top.endswith(".dist-info")} == {"dermtune", "analysis"}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"dermtune", "analysis", "infra"}
 
 
 def test_both_packages_come_from_the_wheel(installed, tmp_path):

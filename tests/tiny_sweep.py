@@ -129,7 +129,7 @@ class TinySweep:
         return {**os.environ, **ours, **self.environment}
 
 
-def wait_until(holds: Callable[[], Any], what: str, seconds: float = 120) -> None:
+def wait_until(holds: Callable[[], Any], what: str, seconds: float = 300) -> None:
     """Wait until it holds; `what` is what a failing test says did not come."""
     deadline = time.monotonic() + seconds
     while not holds():

@@ -1,4 +1,4 @@
-"""A team's MLflow server as docs/mlflow.md has it, run for real: PostgreSQL behind it, artifacts in moto's S3."""
+"""MLflow servers, run for real: on SQLite, and on PostgreSQL with artifacts in moto's S3. Neither has users."""
 
 import contextlib
 import os
@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from tests.tiny_sweep import wait_until
 BUCKET = "mlflow"
 ACCESS = {"AWS_ACCESS_KEY_ID": "team", "AWS_SECRET_ACCESS_KEY": "geheim-s3", "AWS_DEFAULT_REGION": "us-east-1"}
 """The server's own; no client has them."""
-PASSWORD = "geheim-postgres"
+SUPERUSER, PASSWORD = "postgres", "geheim-postgres"
 
 
 @dataclass(kw_only=True)
@@ -47,22 +47,37 @@ class TrackingServer:
         where = ("--host", "127.0.0.1", "--port", str(self.port), "--workers", "1")
         what = ("--backend-store-uri", self.store, "--artifacts-destination", self.artifacts)
         hosts = ("--allowed-hosts", f"127.0.0.1:{self.port}")
-        with (self.folder / "server.log").open("a") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "mlflow", "server", *what, *where, *hosts],
-                env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", **self.environment},
-                cwd=self.folder,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        wait_until(lambda: answers(f"{self.uri}/health"), f"{self.uri} ({self.folder}/server.log)")
+        command = [sys.executable, "-m", "mlflow", "server", *what, *where, *hosts]
+        environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", **self.environment}
+        self.process = serve(command, environment, self.folder, self.uri)
 
     def kill(self) -> None:
         """`kill -9` of the server and its workers; nothing where it does not run."""
-        if self.process is not None and self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
+        if self.process is not None:
+            kill_group(self.process)
+
+
+def serve(
+    command: Sequence[str], environment: Mapping[str, str], folder: Path, uri: str
+) -> "subprocess.Popen[bytes]":
+    """The server's process, in this environment and no other, once it answers; its log is in the folder."""
+    with (folder / "server.log").open("a") as log:
+        process = subprocess.Popen(
+            command, env=environment, cwd=folder, stdout=log, stderr=log, start_new_session=True
+        )
+    try:
+        wait_until(lambda: answers(f"{uri}/health"), f"{uri} ({folder}/server.log)")
+    except BaseException:
+        kill_group(process)
+        raise
+    return process
+
+
+def kill_group(process: "subprocess.Popen[bytes]") -> None:
+    """`kill -9` of a server and its workers; nothing where it does not run."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 @contextlib.contextmanager
@@ -80,8 +95,9 @@ def sqlite_server(folder: Path) -> Iterator[TrackingServer]:
 @contextlib.contextmanager
 def team_server(folder: Path) -> Iterator[TrackingServer]:
     """A server with PostgreSQL and S3 behind it; not started yet."""
-    with _postgres() as store, s3() as storage:
-        environment = {**ACCESS, "MLFLOW_S3_ENDPOINT_URL": storage.endpoint}
+    with postgres() as port, s3() as endpoint:
+        store = f"postgresql+psycopg2://{SUPERUSER}:{PASSWORD}@127.0.0.1:{port}/postgres"
+        environment = {**ACCESS, "MLFLOW_S3_ENDPOINT_URL": endpoint}
         server = TrackingServer(
             folder=folder, store=store, artifacts=f"s3://{BUCKET}/runs", environment=environment
         )
@@ -134,8 +150,8 @@ def answers(url: str) -> bool:
 
 
 @contextlib.contextmanager
-def _postgres() -> Iterator[str]:
-    """URI of a database in a PostgreSQL of its own, which refuses root and so runs as its own user."""
+def postgres() -> Iterator[int]:
+    """Port of a PostgreSQL of its own, which refuses root and so runs as its own user."""
     programs, port = postgres_programs(), free_port()
     assert programs is not None
     user: dict[str, Any] = {"user": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
@@ -144,7 +160,7 @@ def _postgres() -> Iterator[str]:
     if user:
         shutil.chown(folder, "postgres")
     data = folder / "data"
-    init = ("--username", "mlflow", "--pwfile", folder / "password", "--auth", "scram-sha-256", "--no-sync")
+    init = ("--username", SUPERUSER, "--pwfile", folder / "password", "--auth", "scram-sha-256", "--no-sync")
     subprocess.run([programs / "initdb", "-D", data, *init], check=True, capture_output=True, cwd=folder, **user)
     settings = ("-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off")
     server = subprocess.Popen(
@@ -155,7 +171,7 @@ def _postgres() -> Iterator[str]:
     )
     try:
         wait_until(lambda: _accepts(port), "PostgreSQL")
-        yield f"postgresql+psycopg2://mlflow:{PASSWORD}@127.0.0.1:{port}/postgres"
+        yield port
     finally:
         server.send_signal(signal.SIGINT)  # its word for: leave at once, in order
         server.wait()
@@ -167,17 +183,9 @@ def _accepts(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-@dataclass(frozen=True, kw_only=True)
-class S3:
-    """One that runs."""
-
-    endpoint: str
-    pid: int
-
-
 @contextlib.contextmanager
-def s3() -> Iterator[S3]:
-    """An S3 with an empty bucket."""
+def s3(bucket: str | None = BUCKET) -> Iterator[str]:
+    """Endpoint of an S3 with an empty bucket, or with none."""
     port = free_port()
     server = subprocess.Popen(
         [sys.executable, "-m", "moto.server", "-p", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -185,8 +193,9 @@ def s3() -> Iterator[S3]:
     try:
         wait_until(lambda: _accepts(port), "S3")
         endpoint = f"http://127.0.0.1:{port}"
-        s3_client(endpoint).create_bucket(Bucket=BUCKET)
-        yield S3(endpoint=endpoint, pid=server.pid)
+        if bucket:
+            s3_client(endpoint).create_bucket(Bucket=bucket)
+        yield endpoint
     finally:
         server.kill()
         server.wait()

@@ -6,6 +6,7 @@ from analysis.findings.abstain import Abstain, ArmTiers, ClassTiers, OverSeeds, 
 from analysis.findings.held import Held
 from analysis.records import Report
 from analysis.report.coverage import coverage_curves, tier_bars
+from analysis.report.foremost import noted, shown
 from analysis.report.section import Column, Section, Table
 from analysis.words import count, higher_is_better, listed, population, unit_of
 
@@ -34,9 +35,9 @@ def abstain_section(report: Report) -> Section | None:
                 ),
             )
         ),
-        figures=(coverage_curves(tiers, told), tier_bars(tiers.arms)),
+        figures=(coverage_curves(tiers, told), tier_bars(shown(tiers.arms, report))),
         tables=(_by_arm(tiers), *([_by_delta(tiers)] if tiers.answered else []), *(_by_class(arm) for arm in told)),
-        note=_note(report, tiers),
+        note=noted(_note(report, tiers), report),
     )
 
 

@@ -1,5 +1,6 @@
 """How much of a report is chance and where it comes from: sentences and cells made from the records."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -122,8 +123,11 @@ def misled(report: Report, comparison: Comparison) -> Misled | None:
     """How often single runs mislead; None where there is one run of each, or no delta to point away from."""
     if comparison.misled_rate is None or not comparison.delta:
         return None
-    runs = {arm.arm: sum(seed in comparison.seeds for seed in arm.seeds) for arm in report.arms}
-    of = len(comparison.seed_deltas) or runs[comparison.arm] * runs[comparison.baseline]
+    of = len(comparison.seed_deltas) or math.prod(
+        sum(seed in comparison.seeds for seed in arm.seeds)
+        for arm in report.arms
+        if arm.arm in (comparison.arm, comparison.baseline)
+    )
     return Misled(n=round(comparison.misled_rate * of), of=of)
 
 

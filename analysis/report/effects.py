@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from analysis.records import Effect, Report, Verdict
 from analysis.report.drawing import Figure
+from analysis.report.foremost import MOST
 from analysis.report.section import Column, Section, Table
 from analysis.words import (
     COMPOSING,
@@ -86,21 +87,37 @@ def _mains_table(rows: Sequence[MainRow], report: Report) -> Table:
     )
 
 
-def section_of(report: Report) -> Effects | None:
+def pairs_of(report: Report, at_most: int = MOST) -> list[Effect]:
+    """The interactions to show: all in the report's order or, of more, the most pronounced first."""
+    pairs = [effect for effect in report.effects if effect.together]
+    if len(pairs) <= at_most:
+        return pairs
+    return sorted(pairs, key=lambda pair: -_prominence(pair))[:at_most]
+
+
+def pairs_left_out(report: Report, at_most: int = MOST) -> str:
+    """That not all interactions are shown, and where they are: a sentence; empty where they are."""
+    n = sum(effect.together is not None for effect in report.effects)
+    if n <= at_most:
+        return ""
+    return f"Of {n:,} pairs of levels the {at_most} most pronounced are shown; the JSON report has them all."
+
+
+def section_of(report: Report, at_most: int = MOST) -> Effects | None:
     """The report's effects in words and rows; None where levers are not crossed."""
     if not report.effects:
         return None
     unit = unit_of(report.metric)
     together = tuple(
         Told(verdict=COMPOSING[effect.together.label], sentence=effect.sentence)
-        for effect in report.effects
+        for effect in pairs_of(report, at_most)
         if effect.together
     )
     return Effects(
         title="Do the levers compose?" if together else "What does each lever do?",
         together=together,
         mains=tuple(_main_row(effect, unit) for effect in report.effects if effect.kind == "main"),
-        note=_note(report, bool(together)),
+        note=" ".join(filter(None, (_note(report, bool(together)), pairs_left_out(report, at_most)))),
     )
 
 

@@ -17,6 +17,7 @@ from analysis.report.drawing import (
     rows_plot,
     svg_of,
 )
+from analysis.report.effects import pairs_left_out, pairs_of
 from analysis.words import COMPOSING, SIGNS, Unit, interval_title, metric_title, unit_of
 
 _STEP: Any = {"arrowstyle": "-|>,head_width=0.16,head_length=0.32", "color": MUTED, "shrinkA": 0, "shrinkB": 0}
@@ -27,7 +28,7 @@ _HALF = 0.43
 
 def interactions(report: Report) -> Figure | None:
     """The steps of two levels alone, their sum, and both together, a row a pair; None where there is no pair."""
-    pairs = [(effect, effect.together) for effect in report.effects if effect.together]
+    pairs = [(effect, effect.together) for effect in pairs_of(report) if effect.together]
     if not pairs:
         return None
     unit = unit_of(report.metric)
@@ -44,7 +45,7 @@ def interactions(report: Report) -> Figure | None:
     return Figure(
         name="interactions",
         title="How far from their sum do two levers land together?",
-        caption=_caption(report, unit),
+        caption=" ".join(filter(None, (_caption(report, unit), pairs_left_out(report)))),
         alt=alt,
         svg=svg_of(plot, alt),
         canvas=plot.canvas,

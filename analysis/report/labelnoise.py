@@ -1,6 +1,7 @@
 """At how many wrong labels each verdict would turn: sentences, a figure, tables."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -9,6 +10,7 @@ from matplotlib.lines import Line2D
 from analysis.findings.labels import ArmUnderNoise, ErrorModel, LabelNoise, Turning
 from analysis.records import Report
 from analysis.report.drawing import ACCENT, MUTED, NOISE_BAND, RULE, WARM, Figure, beside_row, rows_plot, svg_of
+from analysis.report.foremost import noted, shown
 from analysis.report.section import Column, Section, Table
 from analysis.words import SIGNS, listed
 
@@ -35,20 +37,21 @@ def label_noise_section(report: Report) -> Section | None:
     return Section(
         key="label-noise",
         title=TITLE,
-        said=tuple(_said(found)),
-        figures=(_figure(found),),
+        said=tuple(_said(found, report)),
+        figures=(_figure(replace(found, arms=tuple(shown(found.arms, report)))),),
         tables=(_rates_table(found), _shares_table(found)),
-        note=_note(found),
+        note=noted(_note(found), report),
     )
 
 
-def _said(found: LabelNoise) -> list[str]:
-    """The arms that hold in one sentence, each that turns in one of its own."""
+def _said(found: LabelNoise, report: Report) -> list[str]:
+    """The arms that hold in one sentence, each to show that turns in one of its own."""
     most = _percent(found.rates[-1])
     hold = [arm for arm in found.arms if not _turns(arm)]
-    lines = [f"{SIGNS[arm.verdict]} {_turn(arm, most)}" for arm in found.arms if _turns(arm)]
+    lines = [f"{SIGNS[arm.verdict]} {_turn(arm, most)}" for arm in shown(found.arms, report) if _turns(arm)]
     if hold:
-        whose = "Every verdict" if not lines else f"The verdict on {listed([arm.arm for arm in hold], at_most=4)}"
+        named = f"The verdict on {listed([arm.arm for arm in hold], at_most=4)}"
+        whose = "Every verdict" if len(hold) == len(found.arms) else named
         lines.insert(0, f"{whose} holds in at least half of the draws up to {most} wrong labels, of either kind.")
     return lines
 

@@ -19,6 +19,7 @@ from analysis.report.drawing import (
     rows_plot,
     svg_of,
 )
+from analysis.report.foremost import MOST, noted, shown
 from analysis.report.section import Column, Section, Table
 from analysis.words import SIGNS, Unit, count, listed, metric_title, unit_of
 
@@ -38,12 +39,13 @@ def labels_section(report: Report) -> Section | None:
         key="labels",
         title=TITLE,
         said=(_changed(found, report), *_verdicts(found)),
-        figures=(_figure(found.arms, report),) if found.arms else (),
+        figures=(_figure(shown(found.arms, report), report),) if found.arms else (),
         tables=tuple(_tables(found, unit_of(report.metric))),
-        note=(
+        note=noted(
             "The whole report is the one under the corrected labels; the labels as given appear here alone. What "
             "was chosen on val was chosen by the labels that val has. Where several classes share an image's "
-            "largest weight, its label is the one as given if that is among them, else the first in their order."
+            "largest weight, its label is the one as given if that is among them, else the first in their order.",
+            report,
         ),
     )
 
@@ -68,7 +70,7 @@ def _verdicts(found: Relabelled) -> list[str]:
         return ["No verdict can be set beside one by the labels as given."]
     changed = sorted((arm for arm in found.arms if arm.changed), key=lambda arm: not arm.turned)
     most = max(found.arms, key=lambda arm: abs(arm.corrected.delta - arm.given.delta))
-    lines = [f"{SIGNS[arm.corrected.verdict]} {arm.sentence}" for arm in changed]
+    lines = [f"{SIGNS[arm.corrected.verdict]} {arm.sentence}" for arm in changed[:MOST]]
     lines = lines or [f"The delta that moved most: {most.sentence}"]
     return lines if any(arm.turned for arm in changed) else ["No verdict turns.", *lines]
 

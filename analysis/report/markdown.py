@@ -1,13 +1,14 @@
 """The report as Markdown: a comment on a pull request, the description of a run."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from analysis.records import ArmSummary, Comparison, Report
 from analysis.report.answer import answer, scope
 from analysis.report.chance import chance_section, legend, misled_words
 from analysis.report.contents import in_order
 from analysis.report.effects import effects_section
+from analysis.report.foremost import MOST, foremost, left_out, narrowed
 from analysis.report.provenance import provenance_rows
 from analysis.report.remarks import Remark, remarks
 from analysis.report.section import Section, Table
@@ -16,19 +17,24 @@ from analysis.words import SIGNS, Unit, chance_of, interval_title, metric_title,
 
 
 def render_markdown(report: Report, sections: Sequence[Section] = ()) -> str:
-    """The answer, the verdicts with their reasons, the classes, what is missing, how it was made."""
+    """The answer, the verdicts with their reasons, the classes, what is missing, how it was made.
+
+    Of more arms than a comment can hold, the best and the worst.
+    """
+    few = narrowed(report)
     blocks = [
         f"# {_plain(report.name)}",
         f"_{_plain(report.question)}_" if report.question else "",
         "\n".join(f"- {_plain(sentence)}" for sentence in answer(report)),
-        _summary(report),
+        _summary(few),
         "## Verdicts" if report.comparisons else "## Runs",
-        _arms(report),
+        _arms(few),
+        left_out(report),
         scope(report),
         legend(report),
-        _reasons(report),
-        _classes(report),
-        *map(_section, in_order([*_core(report), *sections])),
+        _reasons(few),
+        _classes(few),
+        *(_section(section, foremost(report)) for section in in_order([*_core(report), *sections])),
         _remarks(report),
         _provenance(report),
     ]
@@ -114,17 +120,20 @@ def _classes(report: Report) -> str:
     return "## Recall of each class\n\n" + _table(head, "l" + "r" * (len(head) - 1), rows)
 
 
-def _section(section: Section) -> str:
+def _section(section: Section, arms: Collection[str]) -> str:
     """The section without its figures, and without the tables for those who look something up."""
     said = "\n".join(f"- {_plain(sentence)}" for sentence in section.said)
-    tables = [_section_table(table) for table in section.tables if not table.folded]
+    tables = [_section_table(table, arms) for table in section.tables if not table.folded]
     return "\n\n".join(filter(None, (f"## {section.title}", said, *tables, _plain(section.note))))
 
 
-def _section_table(table: Table) -> str:
+def _section_table(table: Table, arms: Collection[str]) -> str:
+    """The table; of a long one the rows of the arms that are shown."""
     alignment = "".join("r" if column.number else "l" for column in table.columns)
-    rows = ([_code(name), *map(_plain, cells)] for name, *cells in table.rows)
-    return _table([_plain(column.title) for column in table.columns], alignment, rows)
+    kept = [row for row in table.rows if row[0] in arms] if table.tall else table.rows
+    rows = ([_code(name), *map(_plain, cells)] for name, *cells in kept or table.rows[:MOST])
+    text = _table([_plain(column.title) for column in table.columns], alignment, rows)
+    return f"{text}\n\nThe page has all {len(table.rows):,} rows." if table.tall else text
 
 
 def _remarks(report: Report) -> str:

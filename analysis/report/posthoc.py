@@ -28,6 +28,8 @@ from analysis.words import (
 )
 
 _ECE, _NLL = unit_of("ece"), unit_of("nll")
+_MOST_KEPT = 24
+"""Kept arms whose treatments are shown one by one: each has several."""
 
 
 def posthoc_section(report: Report) -> Section | None:
@@ -53,11 +55,13 @@ def posthoc_section(report: Report) -> Section | None:
 
 
 def shown_arms(report: Report) -> tuple[str, ...]:
-    """The baseline and the arms with verdict keep; the best arm where none is kept."""
-    kept = [c.arm for c in report.comparisons if c.verdict == "keep"]
+    """The baseline and the arms with verdict keep, of very many the best; the best arm where none is kept."""
     sign = 1 if higher_is_better(report.metric) else -1
-    best = sorted(report.comparisons, key=lambda c: -sign * c.delta)[:1]
-    return (report.baseline, *(kept or (c.arm for c in best)))
+    best = sorted(report.comparisons, key=lambda c: -sign * c.delta)
+    kept = [c for c in report.comparisons if c.verdict == "keep"]
+    if len(kept) > _MOST_KEPT:
+        kept = [c for c in best if c.verdict == "keep"][:_MOST_KEPT]
+    return (report.baseline, *(c.arm for c in kept or best[:1]))
 
 
 def _said(report: Report) -> list[str]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from analysis.looks import ALPHA
 from analysis.records import Comparison, Report
+from analysis.words import named
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,9 +26,7 @@ def remarks(report: Report) -> tuple[Remark, ...]:
             noted.setdefault(note, []).append(comparison.arm)
     problems = [Remark(problem=True, where="problem", text=text) for text in report.problems]
     notes = [
-        Remark(
-            problem=False, where="all arms" if len(arms) == len(report.comparisons) else ", ".join(arms), text=note
-        )
+        Remark(problem=False, where="all arms" if len(arms) == len(report.comparisons) else named(arms), text=note)
         for note, arms in noted.items()
     ]
     return (*problems, *notes)

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from analysis.adaptive import LEAST_CHANCE
 from analysis.records import ArmCourse, Comparison, Repeats, Report, Verdict
 from analysis.report.drawing import COLOURS, INK, MARKERS, MUTED, RULE, Figure, beside_row, rows_plot, svg_of
+from analysis.report.foremost import MOST, noted, shown
 from analysis.report.section import Column, Section, Table
 from analysis.words import SIGNS, count, listed, verdict_words
 
@@ -27,7 +28,7 @@ def repeats_section(report: Report) -> Section | None:
         key="repeats",
         title=TITLE,
         said=tuple(repeats_said(report)),
-        figures=(_figure(report, repeats),),
+        figures=(_figure(report, shown(repeats.arms, report), repeats.looks),),
         tables=(_table(report, repeats),),
         note=(
             "A decided arm is judged on the seeds of the look that decided it, by that look's interval, and gets "
@@ -61,11 +62,11 @@ def _by_fate(repeats: Repeats) -> list[str]:
     """One sentence for all that stopped, and one for what is open."""
     others = repeats.arms[1:]
     stopped = [f"{arm.arm} ({arm.fate} at {count(arm.n_seeds, 'seed')})" for arm in others if arm.fate != "open"]
-    lines = [f"Stopped: {listed(stopped, at_most=len(stopped))}."] if stopped else []
+    lines = [f"Stopped: {listed(stopped, at_most=MOST)}."] if stopped else []
     if repeats.open:
         left = repeats.looks[repeats.reached :]
         to_come = f"they go on to {left[0]} seeds" if left else "no further look is declared"
-        lines.append(f"Open: {listed(repeats.open, at_most=len(repeats.open))}; {to_come}.")
+        lines.append(f"Open: {listed(repeats.open, at_most=MOST)}; {to_come}.")
     return lines
 
 
@@ -102,25 +103,26 @@ def _table(report: Report, repeats: Repeats) -> Table:
     )
 
 
-def _figure(report: Report, repeats: Repeats) -> Figure:
+def _figure(report: Report, arms: Sequence[ArmCourse], looks: Sequence[int]) -> Figure:
     """Arms by seeds: what each took, the look where it stopped, what it was spared."""
     compared = {c.arm: c for c in report.comparisons}
-    plot = rows_plot([arm.arm for arm in repeats.arms], right=1.9)
-    for n_seeds in repeats.looks:
+    plot = rows_plot([arm.arm for arm in arms], right=1.9)
+    for n_seeds in looks:
         plot.axes.axvline(n_seeds, color=RULE, linewidth=0.8, zorder=0)
-    for row, arm in enumerate(repeats.arms):
+    for row, arm in enumerate(arms):
         _row(plot.axes, row, arm, compared.get(arm.arm))
         beside_row(plot.axes, row, count(arm.n_seeds, "seed"), fate_words(report, arm))
-    plot.axes.set_xlim(0, repeats.looks[-1] * 1.03)
-    plot.axes.set_xticks([0, *repeats.looks])
+    plot.axes.set_xlim(0, looks[-1] * 1.03)
+    plot.axes.set_xticks([0, *looks])
     plot.axes.set_xlabel("seeds; the lines are looks")
-    alt = f"Seeds of each arm: {'; '.join(_said(report, arm) for arm in repeats.arms)}."
+    alt = f"Seeds of each arm: {'; '.join(_said(report, arm) for arm in arms)}."
     return Figure(
         name="repeats",
         title=TITLE,
-        caption=(
+        caption=noted(
             "A line is what an arm took, its mark the verdict (circle keep, cross reject, diamond inconclusive) at "
-            "the look that judges it; the dots behind it are the seeds that it was spared."
+            "the look that judges it; the dots behind it are the seeds that it was spared.",
+            report,
         ),
         alt=alt,
         svg=svg_of(plot, alt),
@@ -145,7 +147,7 @@ def _said(report: Report, arm: ArmCourse) -> str:
     return f"{arm.arm} {arm.n_seeds}, {fate_words(report, arm)}, {arm.spared} spared"
 
 
-def picture(report: Report) -> Sequence[tuple[str, str, str]]:
+def picture(report: Report, at_most: int) -> Sequence[tuple[str, str, str]]:
     """Of each arm its name, a character a seed (`━` taken, then its verdict's sign, `·` spared), and its fate."""
     repeats = report.repeats
     if repeats is None or not repeats.reached:
@@ -157,5 +159,5 @@ def picture(report: Report) -> Sequence[tuple[str, str, str]]:
             "━" * (arm.n_seeds - 1) + signs.get(arm.arm, "━") + "·" * arm.spared,
             fate_words(report, arm),
         )
-        for arm in repeats.arms
+        for arm in shown(repeats.arms, report, at_most)
     ]

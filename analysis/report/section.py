@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from analysis.report.drawing import Figure
+from analysis.report.foremost import MOST
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +26,11 @@ class Table:
     """Cells as they are printed, one a column."""
     folded: bool = False
     """Shown on demand: a table for those who look something up."""
+
+    @property
+    def tall(self) -> bool:
+        """More rows than are read one after the other: the page scrolls them, Markdown has some of them."""
+        return len(self.rows) > MOST
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

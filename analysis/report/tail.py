@@ -1,10 +1,12 @@
 """The long tail: which classes, groups and confusions an arm moves beyond chance, and what becomes of the sink."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from analysis.findings.held import Held
 from analysis.findings.tail import ClassMoves, Confusion, Sink, SinkArm, Tail
 from analysis.records import Report
+from analysis.report.foremost import noted, shown
 from analysis.report.section import Column, Section, Table
 from analysis.report.tailfigures import groups_figure, sink_figure
 from analysis.words import Unit, chance_of, count, interval_title, listed, unit_of
@@ -21,22 +23,47 @@ def tail_section(report: Report) -> Section | None:
     tail = report.tail
     if tail is None:
         return None
-    figures = (groups_figure(tail), sink_figure(tail.sink))
+    figures = (groups_figure(_narrowed(tail, report)), sink_figure(_narrowed(tail, report).sink))
     return Section(
         key="long-tail",
         title="The long tail",
         said=(*_classes(tail), *_groups(tail), *_confusions(tail), *_sink(tail.sink)),
         figures=tuple(figure for figure in figures if figure is not None),
         tables=tuple(
-            filter(None, (_group_table(tail), *_class_tables(tail), _confusion_table(tail), _sink_table(tail)))
+            filter(
+                None,
+                (
+                    _group_table(tail),
+                    *_class_tables(_narrowed(tail, report)),
+                    _confusion_table(tail),
+                    _sink_table(tail),
+                ),
+            )
         ),
-        note=_note(report, tail),
+        note=noted(_note(report, tail), report),
+    )
+
+
+def _narrowed(tail: Tail, report: Report) -> Tail:
+    """The same of the arms to show, for what has a row or a column an arm."""
+    return replace(
+        tail,
+        classes=tuple(
+            replace(
+                move,
+                recall=tuple(shown(move.recall, report)),
+                over_prediction=tuple(shown(move.over_prediction, report)),
+            )
+            for move in tail.classes
+        ),
+        groups=tuple(replace(group, deltas=tuple(shown(group.deltas, report))) for group in tail.groups),
+        sink=replace(tail.sink, arms=tuple(shown(tail.sink.arms, report))),
     )
 
 
 def _classes(tail: Tail) -> list[str]:
     """Whose recall each arm moves beyond chance, the arms that move most classes first."""
-    moved = {arm: _moved(tail, arm) for arm in _arms(tail)}
+    moved = _moved(tail)
     telling = sorted((arm for arm in moved if moved[arm]), key=lambda arm: -len(moved[arm]))
     n = len(tail.classes) * len(moved)
     if not telling:
@@ -56,10 +83,16 @@ def _arms(tail: Tail) -> list[str]:
     return [delta.arm for delta in tail.classes[0].recall]
 
 
-def _moved(tail: Tail, arm: str) -> dict[str, Held]:
-    """Recalls that the arm moves beyond chance, by class, the largest move first."""
-    found = {move.name: delta for move in tail.classes for delta in move.recall if delta.arm == arm and delta.real}
-    return dict(sorted(found.items(), key=lambda item: -abs(item[1].delta)))
+def _moved(tail: Tail) -> dict[str, dict[str, Held]]:
+    """Recalls that each arm moves beyond chance, by class, the largest move first."""
+    found: dict[str, dict[str, Held]] = {arm: {} for arm in _arms(tail)}
+    for move in tail.classes:
+        for delta in move.recall:
+            if delta.real:
+                found[delta.arm][move.name] = delta
+    return {
+        arm: dict(sorted(of_arm.items(), key=lambda item: -abs(item[1].delta))) for arm, of_arm in found.items()
+    }
 
 
 def _class_sentence(arm: str, moved: Mapping[str, Held]) -> str:

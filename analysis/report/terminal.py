@@ -11,7 +11,8 @@ from analysis.records import ArmSummary, Comparison, Report, Verdict
 from analysis.report.answer import answer, scope
 from analysis.report.chance import TITLE, chance
 from analysis.report.confirmation import said
-from analysis.report.effects import MainRow, section_of
+from analysis.report.effects import MainRow, pairs_left_out, section_of
+from analysis.report.foremost import AT_A_GLANCE, left_out, narrowed
 from analysis.report.recommendation import recommendation_section
 from analysis.report.remarks import remarks
 from analysis.report.repeats import TITLE as REPEATS
@@ -35,7 +36,9 @@ def print_report(report: Report, console: Console) -> None:
     console.print()
     console.print(_heading(report))
     console.print(Padding(Text("\n".join(answer(report))), (1, 0)))
-    console.print(_table(report, console))
+    console.print(_table(narrowed(report, AT_A_GLANCE), console))
+    if rest := left_out(report, AT_A_GLANCE):
+        console.print(Text(rest, style="dim"))
     blocks = (_reasons, _repeats, _confirmed, _effects, _chance, _recommended, _remarks)
     for block in (drawn(report) for drawn in blocks):
         if block is not None:
@@ -45,7 +48,7 @@ def print_report(report: Report, console: Console) -> None:
 
 def print_summary(report: Report, console: Console) -> None:
     """Print the summary table and its highlights; names, then cells, go in two lines where one is too narrow."""
-    summary = summary_of(report)
+    summary = summary_of(narrowed(report, AT_A_GLANCE))
     tables = (
         _summary_table(summary, split=split, stacked=stacked)
         for split, stacked in ((False, False), (True, False), (True, True))
@@ -57,7 +60,8 @@ def print_summary(report: Report, console: Console) -> None:
     console.print(next(fitting, None) or _summary_table(summary, split=True, stacked=True))
     if summary.highlights:
         console.print(Padding(_highlights(summary), (1, 0, 0, 0)))
-    console.print(Padding(Text("\n".join(summary.notes), style="dim"), (1, 0)))
+    notes = filter(None, (*summary.notes, left_out(report, AT_A_GLANCE)))
+    console.print(Padding(Text("\n".join(notes), style="dim"), (1, 0)))
 
 
 def _summary_table(summary: Summary, *, split: bool, stacked: bool) -> Table:
@@ -170,7 +174,7 @@ def _reasons(report: Report) -> Table | None:
     grid = Table.grid(padding=(0, 1, 0, 0))
     grid.add_column()
     grid.add_column(overflow="fold")
-    for comparison in report.comparisons:
+    for comparison in narrowed(report, AT_A_GLANCE).comparisons:
         said = Text.assemble((comparison.arm, "bold"), f": {comparison.reason}")
         grid.add_row(Text(SIGNS[comparison.verdict], style=STYLES[comparison.verdict]), said)
     return grid
@@ -178,7 +182,7 @@ def _reasons(report: Report) -> Table | None:
 
 def _repeats(report: Report) -> Group | None:
     """A row an arm: its seeds up to the look that judged it, and those that it was spared."""
-    rows = picture(report)
+    rows = picture(report, AT_A_GLANCE)
     if not rows:
         return None
     grid = Table.grid(padding=(0, _GAP, 0, 0))
@@ -193,7 +197,7 @@ def _repeats(report: Report) -> Group | None:
 
 def _effects(report: Report) -> Group | None:
     """Interactions in a sentence each, then a table of main effects."""
-    section = section_of(report)
+    section = section_of(report, AT_A_GLANCE)
     if section is None:
         return None
     grid = Table.grid(padding=(0, 1, 0, 0))
@@ -202,7 +206,9 @@ def _effects(report: Report) -> Group | None:
     for pair in section.together:
         grid.add_row(Text(pair.sign, style=STYLES[pair.verdict]), Text(pair.sentence))
     title = Text(section.title, style="bold")
-    return Group(title, grid, Text(), _main_effects(report, section.mains))
+    rest = pairs_left_out(report, AT_A_GLANCE)
+    below = [Text(rest, style="dim")] if rest else []
+    return Group(title, grid, *below, Text(), _main_effects(report, section.mains))
 
 
 def _main_effects(report: Report, rows: Sequence[MainRow]) -> Table:

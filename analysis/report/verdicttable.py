@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from analysis.records import ArmSummary, Comparison, Report
 from analysis.report.answer import scope
 from analysis.report.chance import legend, misled_words
+from analysis.report.foremost import MOST
 from analysis.words import SIGNS, Unit, chance_of, interval_title, metric_title, pvalue, unit_of
 
 
@@ -47,6 +48,9 @@ class VerdictTable:
     interval: str
     """The intervals' title."""
     rows: tuple[Row, ...]
+    """Of all arms."""
+    many: bool
+    """More than are read one after the other: the table has a height of its own, and the reasons are folded."""
     notes: tuple[str, ...]
     """What the figures rest on, and what the columns of chance mean."""
 
@@ -61,6 +65,7 @@ def verdict_table(report: Report) -> VerdictTable:
         symbol=unit_of(report.metric).symbol.strip(),
         interval=interval_title(report.verdicts_level),
         rows=tuple(_rows(report)),
+        many=len(report.arms) > MOST,
         notes=tuple(filter(None, (scope(report), legend(report)))),
     )
 

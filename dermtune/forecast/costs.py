@@ -6,7 +6,7 @@ from typing import Any
 
 from dermtune.budget import Budget
 from dermtune.config import Scalar
-from dermtune.plan import Arm, Plan, Screen, Search, Trial
+from dermtune.plan import Plan, Screen, Search
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +65,7 @@ def arm_costs(
     plan: Plan, done: Mapping[str, Mapping[str, Any]], budget: Budget, spared: Collection[str] = ()
 ) -> tuple[ArmCost, ...]:
     """Each arm's trials, in the plan's order; `done` are manifests by trial_id, `spared` ids that none asks for."""
-    baseline, ended = plan.arms[0], {*done, *spared}
+    baseline, ended, of_arm = plan.arms[0], {*done, *spared}, plan.by_arm()
     return tuple(
         ArmCost(
             name=arm.name,
@@ -75,14 +75,15 @@ def arm_costs(
             left=billed(budget.hours_needed([trial for trial in trials if trial.trial_id not in ended]), budget),
         )
         for arm in plan.arms
-        for trials in [_of(arm, plan)]
+        for trials in [of_arm[arm.name]]
     )
 
 
 def whole_cost(plan: Plan, n_seeds: int, budget: Budget) -> Bill:
     """So many seeds of every arm, from the first trial on, at what trials take now."""
-    each = [budget.hours_of(_of(arm, plan)[0]) for arm in plan.arms]
-    hours = [of_arm for of_arm in each if of_arm is not None]
+    of_arm = plan.by_arm()
+    each = [budget.hours_of(of_arm[arm.name][0]) for arm in plan.arms]
+    hours = [of_one for of_one in each if of_one is not None]
     return billed(n_seeds * sum(hours) if len(hours) == len(each) else None, budget)
 
 
@@ -124,7 +125,3 @@ def total(bills: Sequence[Bill]) -> Bill:
         return sum(known) if len(known) == len(values) else None
 
     return Bill(hours=added([bill.hours for bill in bills]), usd=added([bill.usd for bill in bills]))
-
-
-def _of(arm: Arm, plan: Plan) -> list[Trial]:
-    return [trial for trial in plan.trials if trial.arm == arm.name]

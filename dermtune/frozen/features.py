@@ -96,6 +96,7 @@ def feature_key(config: Config, seed: int, data: Dataset, fingerprints: Mapping[
         identity(config.model, seed, data.classes, fingerprints),
         ["bfloat16" if in_bfloat16(training) else "float32", training.channels_last, training.eval_batch_size],
         [device_name(), threads, versions["torch"], versions["transformers"]],
+        *([training.attention, training.compile] if training.attention != "auto" or training.compile else []),
     ]
     return hashlib.sha256(canonical_json(about).encode()).hexdigest()[:16]
 

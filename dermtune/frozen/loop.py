@@ -13,7 +13,6 @@ from torch import Tensor
 
 from analysis.metrics import overall_scores
 from dermtune.curriculum import Curriculum
-from dermtune.device import in_bfloat16
 from dermtune.frozen.backbone import Head
 from dermtune.frozen.batches import Batch, Streams
 from dermtune.frozen.features import MIRRORED, ORIGINAL, Features, Floats, View
@@ -118,7 +117,7 @@ class _Bundle:
         members = {trial.trial_id: self._member(trial, heads[trial.seed], n_steps) for trial in trials}
         in_order = sorted(trials, key=lambda trial: sorting_key(members[trial.trial_id]))
         stacked = [members[trial.trial_id] for trial in in_order]
-        self._stack = Stack(stacked, n_steps, self._device, bfloat16=in_bfloat16(training))
+        self._stack = Stack(stacked, n_steps, self._device)
         self._parts = [_Part(trial=trial, member=i, history=[]) for i, trial in enumerate(in_order)]
         self._stream_of = torch.tensor([member.stream for member in stacked], device=self._device)
         self._forms = self._grouped(in_order)

@@ -68,7 +68,7 @@ class _Run:
 class Stack:
     """T heads; those of one pace stand together, and among them those of one form and stream."""
 
-    def __init__(self, members: Sequence[Member], n_steps: int, device: torch.device, *, bfloat16: bool) -> None:
+    def __init__(self, members: Sequence[Member], n_steps: int, device: torch.device) -> None:
         """The starting heads; `members` must be in the order of `sorting_key`."""
         weights = torch.stack([member.head.weight for member in members])
         _, self._k, self._d = weights.shape
@@ -76,7 +76,6 @@ class Stack:
         biases = torch.stack([member.head.bias * (not member.cosine) for member in members])
         self._bias = _padded(biases).to(device)
         self._runs = tuple(_runs(members))
-        self._bfloat16 = bfloat16
         self._paces = tuple(self._moved(members, n_steps))
         self._averages = _Averages(members, device)
 
@@ -86,12 +85,12 @@ class Stack:
             (self._weight[run.members].requires_grad_(), self._bias[run.members].requires_grad_())
             for run in self._runs
         ]
-        with self._autocast():
-            parts = [
+        return torch.cat(
+            [
                 self._forward(run.cosine, streams[run.stream], weight, bias)
                 for run, (weight, bias) in zip(self._runs, self._leaves, strict=True)
             ]
-        return torch.cat(parts).float()
+        )
 
     def step(self, losses: Tensor) -> None:
         """One optimiser step from each head's loss, [T]."""
@@ -110,8 +109,8 @@ class Stack:
         """Logits [N, K] of one head, or of its running mean where it has one, on features [N, D]."""
         weight, bias = self._averages.judged(member, self._weight, self._bias)
         cosine = next(run.cosine for run in self._runs if run.members.start <= member < run.members.stop)
-        with torch.no_grad(), self._autocast():
-            return self._forward(cosine, features, weight[None], bias[None])[0].float()
+        with torch.no_grad():
+            return self._forward(cosine, features, weight[None], bias[None])[0]
 
     def judged_head(self, member: int) -> Head:
         """The head that is judged, on the CPU."""
@@ -131,9 +130,6 @@ class Stack:
             weight, features = (functional.normalize(one, dim=-1) for one in (weight, features))
             return LDAM_SCALE * torch.bmm(features.expand(n, -1, -1), weight.mT)
         return torch.baddbmm(bias[:, None, : self._k], features.expand(n, -1, -1), weight.mT)
-
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self._weight.device.type, torch.bfloat16, enabled=self._bfloat16)
 
     def _moved(self, members: Sequence[Member], n_steps: int) -> Iterator["_Moved"]:
         for pace, slots in _neighbours([member.pace for member in members]):

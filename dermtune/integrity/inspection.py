@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from analysis.words import count
+from analysis.words import count, named
 from dermtune.config import UserError
 from dermtune.durable import read_json
 from dermtune.integrity.examination import Examined, Listed, examine
@@ -114,7 +114,7 @@ def _not_begun(examined: Sequence[Examined], do: str, spared: Collection[str] = 
     not_begun = [one.listed for one in examined if one.state == "not begun"]
     titles = [listed.title for listed in not_begun if listed.trial_id not in spared]
     if titles:
-        what = f"{count(len(titles), 'trial')} not begun: {', '.join(titles)}"
+        what = f"{count(len(titles), 'trial')} not begun: {named(titles)}"
         yield Finding(severity="unfinished", file="trials", what=what, do=do)
 
 

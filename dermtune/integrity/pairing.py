@@ -36,8 +36,11 @@ def mixed(done: Sequence[Examined]) -> Iterator[Finding]:
     manifests = [one.manifest for one in done if one.manifest is not None]
     packages = sorted({package for manifest in manifests for package in manifest.get("versions") or {}})
     values: dict[str, list[Any]] = {
-        key: [manifest.get(key) for manifest in manifests] for key in ("commit", "device", "threads", "gpus")
+        key: [manifest.get(key) for manifest in manifests]
+        for key in ("commit", "device", "threads", "gpus", "micro_batch")
     }
+    by_images = (manifest for manifest in manifests if manifest.get("frozen_features") is None)
+    values["processes"] = [manifest.get("processes", 1) for manifest in by_images]
     values |= {
         f"version of {package}": [(manifest.get("versions") or {}).get(package) for manifest in manifests]
         for package in packages

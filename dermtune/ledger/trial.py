@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from dermtune.durable import read_json, sha256, sync_file, write_json, write_text
+from dermtune.durable import read_json, sha256, sha256_since_changed, sync_file, write_json, write_text
 from dermtune.ledger.lock import LedgerError
 from dermtune.ledger.meter import Attempt, Ended, Meter, closed, read_attempts, unmetered
 
@@ -86,7 +86,8 @@ class TrialFolder:
     def _change(self, name: str, sealed: object) -> str | None:
         """What has become of a file since it was sealed; None where it is the same."""
         try:
-            return None if sha256(self.path / name) == sealed else f"{name} is not what the manifest sealed"
+            there = sha256_since_changed(self.path / name)
+            return None if there == sealed else f"{name} is not what the manifest sealed"
         except FileNotFoundError:
             return f"{name} is gone"
 

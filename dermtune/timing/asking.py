@@ -19,6 +19,7 @@ from typing import Any
 from dermtune.config import Config, UserError, canonical_json
 from dermtune.data.place import Place, Progress, no_progress
 from dermtune.durable import read_json, write_json
+from dermtune.recipes import MicroBatch
 from dermtune.timing.kinds import kind_of, same_kind
 from dermtune.timing.machine import Machine
 from dermtune.timing.measured import Timing, together
@@ -52,6 +53,8 @@ class Asked:
     """GPUs of a trial."""
     beside: int = 1
     """Trials that run side by side, and are timed so."""
+    micro_batch: MicroBatch = None
+    """What a forward pass of a trial holds."""
 
     def key(self, config: Config) -> str:
         """Hash of all that changes the time of a step of this configuration, and of nothing else."""
@@ -65,6 +68,8 @@ class Asked:
             "beside": self.beside,
             "versions": {package: version(package) for package in PACKAGES},
         }
+        if self.micro_batch is not None:
+            what["micro_batch"] = self.micro_batch
         return hashlib.sha256(canonical_json(what).encode()).hexdigest()[:16]
 
     def file(self, config: Config) -> Path:
@@ -148,6 +153,8 @@ def _question(trial: _Trial, asked: Asked) -> dict[str, Any]:
         "data_dir": str(asked.place.data_dir),
         "cache_dir": str(asked.place.cache_dir),
         "threads": max(1, int(asked.cpus)),
+        "micro_batch": asked.micro_batch,
+        "gpus": asked.gpus,
     }
 
 

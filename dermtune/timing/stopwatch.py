@@ -37,7 +37,14 @@ OnStep = Callable[[int, int], None]
 
 
 def time_trial(
-    config: Config, data: Dataset, folder: Path, *, threads: int, once: float, on_step: OnStep
+    config: Config,
+    data: Dataset,
+    folder: Path,
+    *,
+    threads: int,
+    once: float,
+    on_step: OnStep,
+    micro_batch: int | None = None,
 ) -> Timing:
     """The timing of a trial of this configuration, after a few of its steps in `folder`.
 
@@ -47,7 +54,7 @@ def time_trial(
     trial = Trial(arm="timing", levers={}, seed=0, config=replace(config, training=training), fingerprints={})
     began = _now()
     with reproducible(trial.seed, threads):
-        trainer = trainer_of(trial, data, folder, on_epoch=_nobody)
+        trainer = trainer_of(trial, data, folder, on_epoch=_nobody, micro_batch=micro_batch)
         watch = _Stopwatch(trainer, data, on_step)
         trainer.add_callback(watch)
         trainer.train()

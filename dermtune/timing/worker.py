@@ -36,17 +36,20 @@ def _timed(asked: Mapping[str, Any], folder: Path, say: Say) -> Mapping[str, Any
     place = Place(data_dir=Path(asked["data_dir"]), cache_dir=Path(asked["cache_dir"]))
     began = time.perf_counter()
     # torch: what a worker's first trial waits for, too
+    from dermtune.microbatch import Memory, micro_batch_for
     from dermtune.timing.stopwatch import time_trial
 
     data = open_dataset(config.data, place)
     once = time.perf_counter() - began
-    check_models({asked["arm"]: config}, data.classes)
+    check_models({asked["arm"]: config}, data.classes, asked["micro_batch"])
+    memory = Memory.of_gpu(asked["gpus"])
     timing = time_trial(
         config,
         data,
         folder,
         threads=asked["threads"],
         once=once,
+        micro_batch=micro_batch_for(asked["micro_batch"], config, data.classes, place, memory),
         on_step=lambda done, of: say({"done": done, "of": of}),
     )
     return timing.to_dict()

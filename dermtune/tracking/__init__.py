@@ -2,7 +2,7 @@
 
 `views` reads from the folder what a run should show, `store` is the only file that imports mlflow, `mirror` makes
 the one equal to the other for each trial of the `backlog`, `exporter` has that done in a thread of the driver, and
-`patience` says how long it may take.
+`patience` says how long it may take and `reasons` why it did not.
 """
 
 from dermtune.tracking.exporter import Exporter

@@ -14,6 +14,7 @@ from dermtune.ledger import SweepFolder
 from dermtune.plan import Plan, Trial
 from dermtune.tracking.backlog import Backlog
 from dermtune.tracking.patience import configure, seconds_to_send
+from dermtune.tracking.reasons import reason
 from dermtune.tracking.views import Chosen, Status
 from dermtune.uris import shown, without_secrets
 
@@ -230,7 +231,7 @@ class Exporter:
             self.sync()
         except Exception as error:  # noqa: BLE001 nothing that MLflow raises may reach the training
             self.n_errors += 1
-            self.why = without_secrets(_reason(error), self._uri)
+            self.why = without_secrets(reason(error), self._uri)
             if self.n_errors == 1 and self._ending is None and not self._given_up.is_set():
                 where = shown(self._uri)
                 _log.warning("MLflow at %s: %s; training goes on, this is sent later", where, self.why)
@@ -280,11 +281,3 @@ class Exporter:
             mirror.show_model(chosen)
             with self._state:
                 self._chosen = None if self._chosen is chosen else self._chosen
-
-
-def _reason(error: Exception) -> str:
-    """The error's first line or, of one about a connection, what became of that."""
-    line = str(error).partition("\n")[0]
-    if "failed with exception" not in line:
-        return line
-    return line.rpartition("(Caused by ")[2].rpartition(": ")[2].removesuffix('"))')

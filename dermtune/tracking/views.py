@@ -1,5 +1,6 @@
 """What MLflow's runs should show, read from the plan and the sweep's folder; no mlflow here."""
 
+import bisect
 import csv
 import hashlib
 import itertools
@@ -200,7 +201,8 @@ def describe_sweep(plan: Plan, question: str, folder: Path, report: str = "") ->
     """
     design = _picking(plan, folder) if plan.stage else _judging(plan, folder)
     if not report:
-        return f"### {question}\n\n{design}\n\n{_arms_table(plan)}"
+        asked = f"### {question}\n\n{design}\n\n"
+        return f"{asked}{_arms_table(plan, NOTE_LIMIT - len(asked))}"
     body = _without_title(_without_pictures(report))
     return f"{_shortened(body, NOTE_LIMIT - len(design) - 2)}\n\n{design}"
 
@@ -291,11 +293,18 @@ def _texts(values: Mapping[str, Any]) -> dict[str, str]:
     return {key: str(value) for key, value in values.items()}
 
 
-def _arms_table(plan: Plan) -> str:
+def _arms_table(plan: Plan, limit: int) -> str:
+    """The arms with their levers; those beyond so many characters are counted."""
     levers = list(plan.arms[0].levers)
-    lines = [["arm", *levers], ["---"] * (1 + len(levers))]
-    lines += [[f"`{arm.name}`", *(str(arm.levers[lever]) for lever in levers)] for arm in plan.arms]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    head = [["arm", *levers], ["---"] * (1 + len(levers))]
+    arms = [[f"`{arm.name}`", *(str(arm.levers[lever]) for lever in levers)] for arm in plan.arms]
+    lines = [f"| {' | '.join(cells)} |" for cells in (*head, *arms)]
+    ends = list(itertools.accumulate(len(line) + 1 for line in lines))
+    if ends[-1] <= limit:
+        return "\n".join(lines)
+    more = f"\n\nThese are the first of {len(arms):,} arms."
+    fitting = bisect.bisect_right(ends, limit - len(more))
+    return "\n".join(lines[:fitting]) + more
 
 
 def _without_pictures(markdown: str) -> str:

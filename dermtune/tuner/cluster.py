@@ -181,37 +181,45 @@ def tune_storage(folder: SweepFolder, address: str | None) -> Iterator[Path]:
         shutil.rmtree(storage, ignore_errors=True)
 
 
-def gpus_that_fit(cpus: float, gpus: float | None) -> float:
-    """GPUs of one trial, where some node has them and the cores beside them; None takes one where there is any."""
+def gpus_that_fit(cpus: float, gpus: float | None, processes: int = 1) -> float:
+    """GPUs of one trial, where the nodes have them and the cores beside them; None takes one where there is any.
+
+    Of a trial of several processes None takes one each. A process runs on one node; a trial's may run on several.
+    """
     nodes = _nodes()
     if gpus is None:
-        gpus = _one_where_any(nodes)
-    if not any(_slots(node, cpus, gpus) for node in nodes):
+        gpus = processes * _one_where_any(nodes)
+    if sum(_slots(node, cpus / processes, gpus / processes) for node in nodes) < processes:
         have = "; ".join(f"{node.get('CPU', 0):g} CPUs and {node.get('GPU', 0):g} GPUs" for node in nodes)
+        must = (
+            "a trial must fit on one node: it asks for"
+            if processes == 1
+            else (f"the {processes} processes of a trial must each fit on a node, it asks for")
+        )
         raise TunerError(
-            f"a trial must fit on one node: it asks for {cpus:g} CPUs and {gpus:g} GPUs, the nodes have {have}; "
+            f"{must} {cpus:g} CPUs and {gpus:g} GPUs, the nodes have {have}; "
             "see --cpus-per-trial and --gpus-per-trial"
         )
     return gpus
 
 
-def fits(cpus: float, gpus: float) -> bool:
-    """Whether some node has what a trial asks for, free or not."""
-    return any(_slots(node, cpus, gpus) for node in _nodes())
+def fits(cpus: float, gpus: float, processes: int = 1) -> bool:
+    """Whether the nodes have what a trial asks for, free or not."""
+    return sum(_slots(node, cpus / processes, gpus / processes) for node in _nodes()) >= processes
 
 
-def slots(cpus: float, gpus: float | None) -> int:
+def slots(cpus: float, gpus: float | None, processes: int = 1) -> int:
     """How many such trials the cluster runs at once now, at least one; None as in `gpus_that_fit`."""
     nodes = _nodes()
-    of_one = _one_where_any(nodes) if gpus is None else gpus
-    return max(1, sum(_slots(node, cpus, of_one) for node in nodes))
+    of_one = processes * _one_where_any(nodes) if gpus is None else gpus
+    return max(1, sum(_slots(node, cpus / processes, of_one / processes) for node in nodes) // processes)
 
 
 class Slots:
     """How many such trials the cluster runs at once, asked anew once a second: nodes join and leave."""
 
-    def __init__(self, cpus: float, gpus: float | None) -> None:
-        self._asked = (cpus, gpus)
+    def __init__(self, cpus: float, gpus: float | None, processes: int = 1) -> None:
+        self._asked = (cpus, gpus, processes)
         self._known = 1
         self._until = -math.inf
 
@@ -224,7 +232,7 @@ class Slots:
 
 
 def _slots(node: Mapping[str, float], cpus: float, gpus: float) -> int:
-    """Those of one node."""
+    """Processes of so many cores and GPUs that a node runs at once."""
     asked = {"CPU": cpus, "GPU": gpus}
     return int(min(node.get(kind, 0) / amount for kind, amount in asked.items() if amount) + 1e-9)
 

@@ -18,6 +18,7 @@ from dermtune.monitors import Monitor, Monitors
 from dermtune.signals import Signals, Stopped
 from dermtune.tuner.choosing import Chooser
 from dermtune.tuner.cluster import TunerError, connected, fits, gpus_that_fit, slots, tune_storage
+from dermtune.tuner.crews import reserved
 from dermtune.tuner.events import CRASHES, Events, Tally
 from dermtune.tuner.receiving import FromStorage, Receiver
 from dermtune.tuner.sight import EVERYTHING, Sight
@@ -59,6 +60,7 @@ def drive(
     monitors: Sequence[Monitor],
     signals: Signals | None,
     execute: Execute,
+    processes: int = 1,
 ) -> Ending:
     """How it ended, after the trials were run and the monitors told; see `run`."""
     signals = signals or Signals()
@@ -71,14 +73,15 @@ def drive(
             folder=folder if depot is None else SweepFolder(place.cache_dir / "trials" / depot.key),
             place=place,
             cpus=cpus,
-            gpus=_gpus(cpus, gpus, minutes_to_wait, stop),
+            gpus=_gpus(cpus, gpus, processes, minutes_to_wait, stop),
+            processes=processes,
             usd_per_hour=usd_per_hour,
             execute=execute,
             together=work.together,
             judged_on=work.judged_on,
             sight=_sight(storage, folder, place, depot),
         )
-        work.ready(slots(cpus, job.gpus))
+        work.ready(slots(cpus, job.gpus, processes))
         stop.stop_all()  # it may have been asked while Ray started
         heard = Monitors((tally, *monitors))
         events = Events(work.trials_of, folder, heard, stop, signals, work.chooser, receiver, work.pruned)
@@ -100,16 +103,16 @@ def _nobody_takes(chooser: Chooser, stop: Stop) -> Standstill:
     )
 
 
-def _gpus(cpus: float, gpus: float | None, minutes_to_wait: float, stop: Stop) -> float:
+def _gpus(cpus: float, gpus: float | None, processes: int, minutes_to_wait: float, stop: Stop) -> float:
     """As `gpus_that_fit`; a node that may come later is waited for, while pending trials ask for it."""
     try:
-        return gpus_that_fit(cpus, gpus)
+        return gpus_that_fit(cpus, gpus, processes)
     except TunerError as error:
         if not minutes_to_wait:
             raise
         why = str(error)
     logger.warning("No node yet for a trial, waiting %g min at most: %s", minutes_to_wait, why)
-    asked = (cpus, gpus or 0.0)
+    asked = (cpus, gpus or 0.0, processes)
     stop.standstills.append(
         Standstill(holds=lambda: not fits(*asked), why=lambda: why, patience=60 * minutes_to_wait)
     )
@@ -127,7 +130,7 @@ def _sight(storage: Path, folder: SweepFolder, place: Place, depot: Depot | None
 def _tuner(work: Work, job: Job, events: Events, stop: Stop, storage: Path) -> tune.Tuner:
     trainable = tune.with_parameters(run_bundle, job=job)
     return tune.Tuner(
-        tune.with_resources(trainable, {"cpu": job.cpus, "gpu": job.gpus}),
+        tune.with_resources(trainable, reserved(job.processes, job.cpus, job.gpus)),
         tune_config=tune.TuneConfig(
             search_alg=work.chooser, scheduler=work.scheduler, num_samples=-1, reuse_actors=True
         ),

@@ -40,6 +40,7 @@ def run(
     *,
     cpus: float = 1,
     gpus: float | None = None,
+    processes: int = 1,
     address: str | None = None,
     depot: Depot | None = None,
     minutes_to_wait: float = 0.0,
@@ -60,7 +61,8 @@ def run(
         folder: where results go; on several nodes a path that all of them share, or with a depot the driver's own.
         place: where images are.
         cpus: cores of one trial; torch has as many threads, at least one.
-        gpus: GPUs of one trial; None takes one where the cluster has any.
+        gpus: GPUs of one trial; None takes one where the cluster has any, of several processes one each.
+        processes: that train one trial together, with a like part of its cores and GPUs each.
         address: a running Ray cluster; None starts a local one and stops it again.
         depot: by what way results come from nodes that do not see the folder.
         minutes_to_wait: how long at most for a node that a trial fits on.
@@ -75,11 +77,14 @@ def run(
     """
     budget = budget or Budget(Books(folder, trials, usd_per_hour))
     return drive(
-        _work(trials, Admission(budget, Slots(cpus, gpus), ahead=AHEAD if minutes_to_wait else 1), together),
+        _work(
+            trials, Admission(budget, Slots(cpus, gpus, processes), ahead=AHEAD if minutes_to_wait else 1), together
+        ),
         folder,
         place,
         cpus=cpus,
         gpus=gpus,
+        processes=processes,
         address=address,
         depot=depot,
         minutes_to_wait=minutes_to_wait,

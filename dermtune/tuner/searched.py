@@ -43,6 +43,7 @@ def search(
     *,
     cpus: float = 1,
     gpus: float | None = None,
+    processes: int = 1,
     address: str | None = None,
     depot: Depot | None = None,
     minutes_to_wait: float = 0.0,
@@ -68,7 +69,7 @@ def search(
     to_run = {trial.trial_id for trial in journal.open_trials()}
     pruning = Pruning(points, folder, [trial for trial in known if trial.trial_id not in to_run])
     work = Work(
-        chooser=Proposals(journal, budget, Slots(cpus, gpus)),
+        chooser=Proposals(journal, budget, Slots(cpus, gpus, processes)),
         trials_of=_Proposed(points),
         judged_on="val",
         scheduler=pruning,
@@ -80,6 +81,7 @@ def search(
         place,
         cpus=cpus,
         gpus=gpus,
+        processes=processes,
         address=address,
         depot=depot,
         minutes_to_wait=minutes_to_wait,

@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 
 from ray import tune
 
+from dermtune.crew import Gather
 from dermtune.data.manifest import DataError
 from dermtune.data.place import Place
 from dermtune.depot import DepotError
@@ -17,6 +18,7 @@ from dermtune.frozen.bundles import Unfit
 from dermtune.ledger import Diverged, FailureStatus, SweepFolder, TrialFolder, written_alone
 from dermtune.plan import Trial
 from dermtune.room import full_disk, lacks_room
+from dermtune.tuner.crews import LostProcess, gathering
 from dermtune.tuner.memory import lacks_memory
 from dermtune.tuner.sending import Sender, spent
 from dermtune.tuner.sight import EVERYTHING, Sight, hand_back, hold
@@ -37,6 +39,7 @@ class Execute(Protocol):
         on_epoch: Callable[[Mapping[str, float]], None],
         on_notice: Callable[[str], None],
         on_images: bool,
+        gather: Gather,
     ) -> Mapping[str, float]:
         """Train the trial; `on_images` where its model is known to be Unfit for kept features."""
 
@@ -80,10 +83,17 @@ class Job:
     execute: Execute
     together: Together | None = None
     """What trains bundles of several trials; None where there are none."""
+    processes: int = 1
+    """That train a trial together; cores and GPUs are of all of them."""
     judged_on: JudgedOn = "test"
     """Split whose scores are told: a search sees no other than val."""
     sight: Sight = EVERYTHING
     """What a node must see to run them."""
+
+    @property
+    def threads(self) -> int:
+        """Of torch, in each process."""
+        return max(1, int(self.cpus / self.processes))
 
 
 def run_bundle(config: Mapping[str, Any], job: Job) -> None:
@@ -121,12 +131,13 @@ def _run_alone(trial: Trial, job: Job, *, on_images: bool) -> bool:
                     trial,
                     job.place,
                     folder,
-                    threads=max(1, int(job.cpus)),
+                    threads=job.threads,
                     gpus=job.gpus,
                     usd_per_hour=job.usd_per_hour,
                     on_epoch=epoch,
                     on_notice=lambda text: _notice(trial, text),
                     on_images=on_images,
+                    gather=gathering(job.processes, job.cpus, job.gpus, job.threads),
                 )
             sender.end()
             scores = folder.manifest()["scores"][job.judged_on]
@@ -165,7 +176,7 @@ def _run_together(trials: Sequence[Trial], job: Job, together: Together) -> None
                     tuple(waiting.values()),
                     job.place,
                     {trial_id: folders[trial_id] for trial_id in waiting},
-                    threads=max(1, int(job.cpus)),
+                    threads=job.threads,
                     gpus=job.gpus,
                     usd_per_hour=job.usd_per_hour,
                     on_epoch=lambda rows: tune.report({"event": "epoch", "rows": {i: dict(rows[i]) for i in rows}}),
@@ -192,6 +203,8 @@ def _told(trials: Sequence[Trial], job: Job, error: Exception) -> bool:
     if lacks_memory(error):
         tune.report({"event": "out of memory", "said": _reason(error)})
         raise error  # so that Ray tries again, in a new process
+    if isinstance(error, LostProcess):
+        raise error  # the same
     for trial in trials:
         _end(trial, job, error)
     return True

@@ -8,6 +8,7 @@ import pytest
 import statsmodels.formula.api as smf
 from scipy import stats
 
+import analysis.noise as noise_module
 from analysis.influence import Measured, units_of
 from analysis.noise import correlation, pairing_pays, sd_interval, seed_noise
 from analysis.variance import contrast
@@ -56,6 +57,20 @@ def test_the_variance_around_seeds_is_the_residual_of_ordinary_least_squares_on_
     blocks = seed_noise(arms, run_sd=0.006).blocks
     assert (blocks.variance, blocks.df) == (pytest.approx(fitted.mse_resid), fitted.df_resid)
     assert blocks.df == 3 * 4
+
+
+def test_of_a_thousand_arms_the_variance_around_seeds_is_least_squares_too(monkeypatch):
+    whole = design(n_arms=7)
+    holes = [without_last_run(arm) if a % 3 == 1 else arm for a, arm in enumerate(whole)]
+    apart = [*whole[:3], *(arm_of(arm.arm, arm.scores, range(10, 15)) for arm in whole[3:])]
+    solved = [seed_noise(arms, run_sd=0.006).blocks for arms in (whole, holes, apart)]
+    monkeypatch.setattr(noise_module, "_MOST_CELLS", 0)
+    for arms, expected in zip((whole, holes, apart), solved, strict=True):
+        blocks = seed_noise(arms, run_sd=0.006).blocks
+        assert (blocks.variance, blocks.df) == (pytest.approx(expected.variance, rel=1e-12), expected.df)
+    fitted = smf.ols("score ~ C(arm) + C(seed)", table(holes)).fit()
+    assert solved[1].variance == pytest.approx(fitted.mse_resid)
+    assert solved[1].df == fitted.df_resid
 
 
 def test_the_standard_error_of_a_delta_is_that_of_least_squares_with_blocks():

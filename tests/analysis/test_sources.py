@@ -211,6 +211,15 @@ def test_runs_from_two_commits_are_said(sweep):
     assert "the runs come from 2 commits: abc, def" in load_study(sweep).problems
 
 
+def test_runs_of_other_numbers_of_processes_are_said_and_a_head_on_kept_features_is_of_no_other(sweep):
+    write_trial(sweep / "trials" / "focal-0", predictions("focal", 0), processes=1, frozen_features="key")
+    write_trial(sweep / "trials" / "focal-1", predictions("focal", 1), processes=1)
+    assert load_study(sweep).problems == ()
+    write_trial(sweep / "trials" / "focal-1", predictions("focal", 1), processes=4)
+    [said] = load_study(sweep).problems
+    assert said == "runs were trained by 1 and 4 processes each: they agree to rounding, not bit for bit"
+
+
 @pytest.mark.parametrize("text", ["{", "[]", '{"format": 2}', '{"format": 1, "sweep": "x"}'])
 def test_a_sweep_json_that_is_none_is_named(tmp_path, text):
     (tmp_path / "sweep.json").write_text(text)

@@ -27,8 +27,8 @@ from rich.console import Console
 from dermtune import tuner
 from dermtune.data.dataset import open_dataset
 from dermtune.data.place import Place
-from dermtune.execution import fingerprints
 from dermtune.ledger import SweepFolder
+from dermtune.opened import fingerprints
 from dermtune.plan import Plan, Sweep, plan
 from dermtune.recipes import laptop
 from dermtune.tracking import Exporter

@@ -36,24 +36,6 @@ def slack() -> float:
     return min(2.0, max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1)))
 
 
-@pytest.fixture
-def under_way():
-    """Starts the command; whatever the test does, nothing is left of it."""
-    drivers = []
-
-    def start(tiny, *more, **options):
-        drivers.append(tiny.start(*more, **options))
-        return drivers[-1]
-
-    yield start
-    for driver in drivers:
-        if driver.poll() is None:
-            for process in psutil.Process(driver.pid).children(recursive=True):
-                process.kill()
-            driver.kill()
-        driver.communicate()
-
-
 def trains(tiny):
     return lambda: list(tiny.folder.glob("trials/*/history.csv"))
 

@@ -16,7 +16,7 @@ from dermtune.serving import load_classifier, save_classifier
 from tests.malicious import Malicious
 
 ROOT = Path(__file__).parents[2]
-SOURCES = sorted([*ROOT.glob("dermtune/**/*.py"), *ROOT.glob("analysis/**/*.py")])
+SOURCES = sorted(path for package in ("dermtune", "analysis", "infra") for path in ROOT.glob(f"{package}/**/*.py"))
 
 
 class Enough(Exception):

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from tests.malicious import Malicious
+from tests.secret_files import holding
 from tests.tiny_sweep import QUESTION, TinySweep
 from tests.tracking_server import free_port
 
@@ -38,13 +39,6 @@ def test_the_sweep_among_secrets_has_one_trial_that_is_done_and_one_that_is_not(
     _, sweep, done = with_secrets
     assert done.returncode == 1, done.stdout
     assert (len(sweep.trials()), len(list(sweep.folder.glob("trials/*/failure.json")))) == (1, 1)
-
-
-def holding(secret, *folders):
-    """The files in the folders that hold the secret, Ray's own logs among those that are searched."""
-    files = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
-    assert any(path.name == "raylet.out" for path in files)
-    return [str(path) for path in files if secret.encode() in path.read_bytes()]
 
 
 @pytest.mark.parametrize("name", SECRETS)

@@ -43,6 +43,8 @@ def test_arms_that_change_what_a_step_computes_take_as_long_as_the_baseline(leve
         {"batch_size": 32},
         {"gradient_checkpointing": True},
         {"precision": "bfloat16"},
+        {"attention": "eager"},
+        {"compile": True},
         {"channels_last": True},
         {"hflip": False},
     ],

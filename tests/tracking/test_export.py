@@ -165,11 +165,13 @@ def test_mlflow_out_of_reach_is_said_once_without_the_password_and_stops_nothing
     assert "secret" not in caplog.text
 
 
-class Broken(BaseHTTPRequestHandler):
-    """Answers 500, whatever is asked."""
+class Refusing(BaseHTTPRequestHandler):
+    """Answers with its status, whatever is asked."""
+
+    status = 500
 
     def do_GET(self):
-        self.send_error(500)
+        self.send_error(self.status)
 
     do_POST = do_GET  # noqa: N815 the name is http.server's
 
@@ -177,22 +179,46 @@ class Broken(BaseHTTPRequestHandler):
         pass
 
 
-def test_a_server_that_answers_500_stops_nothing_and_is_told_in_a_line(sweep, monkeypatch, caplog):
-    the_plan, folder = sweep
-    monkeypatch.setattr(exporter, "PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr(exporter, "LAST_PAUSE_SECONDS", 0.01)
-    with ThreadingHTTPServer(("127.0.0.1", 0), Broken) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        watching = Exporter(f"http://127.0.0.1:{server.server_port}", the_plan, folder, QUESTION)
-        watching.start()
-        for trial in the_plan.trials:
-            finish(folder, trial)
-            watching.finished(trial, {})
-        assert not watching.close(interrupted=False)
-        server.shutdown()
-    assert watching.n_errors > 1
-    assert "500" in caplog.records[-1].getMessage()
-    assert "the same command again completes it" in caplog.records[-1].getMessage()
+class NotLettingIn(Refusing):
+    """Answers that it does not know who asks."""
+
+    status = 401
+
+
+@pytest.fixture
+def told(sweep, monkeypatch, caplog):
+    """Has a sweep watched by a server of this kind to its end, and gives the lines that were told."""
+
+    def run(kind):
+        the_plan, folder = sweep
+        monkeypatch.setattr(exporter, "PAUSE_SECONDS", 0.01)
+        monkeypatch.setattr(exporter, "LAST_PAUSE_SECONDS", 0.01)
+        with ThreadingHTTPServer(("127.0.0.1", 0), kind) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            watching = Exporter(f"http://127.0.0.1:{server.server_port}", the_plan, folder, QUESTION)
+            watching.start()
+            for trial in the_plan.trials:
+                finish(folder, trial)
+                watching.finished(trial, {})
+            assert not watching.close(interrupted=False)
+            server.shutdown()
+        assert watching.n_errors > 1
+        return [record.getMessage() for record in caplog.records]
+
+    return run
+
+
+def test_a_server_that_answers_500_stops_nothing_and_is_told_in_a_line(told):
+    last = told(Refusing)[-1]
+    assert "500" in last
+    assert "the same command again completes it" in last
+
+
+def test_a_sweep_that_the_server_refuses_goes_on_and_names_the_variables_to_set(told):
+    lines = told(NotLettingIn)
+    assert all("MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD" in line for line in lines)
+    assert not any("\n" in line for line in lines)
+    assert "the same command again completes it" in lines[-1]
 
 
 def export_alone(uri, out, index):

@@ -15,6 +15,7 @@ from dermtune.config import Config, DataConfig, ModelConfig, TrainingConfig
 from dermtune.model import build_model
 from dermtune.serving import save_classifier
 from dermtune.tracking import Chosen, Exporter, views
+from tests import plans
 from tests.tracked_sweep import QUESTION, counted_rows, finish, planned, runs
 
 
@@ -273,3 +274,10 @@ def test_a_description_begins_with_the_answer_for_the_ui_folds_the_rest_away():
     report = "# focal\n\n_Does it help?_\n\n- Keep focal_gamma=2.\n\n## Verdicts\n"
     note = views.describe_sweep(planned(), QUESTION, Path("runs/focal-laptop"), report)
     assert note.startswith("- Keep focal_gamma=2.")
+
+
+def test_a_description_of_a_thousand_arms_lists_the_first_and_counts_them_all():
+    note = views.describe_sweep(plans.planned(n_arms=1000), QUESTION, Path("runs/focal-laptop"))
+    assert views.NOTE_LIMIT - 100 < len(note) <= views.NOTE_LIMIT
+    assert "| `baseline` | 0.0 |\n| `focal_gamma=1` | 1.0 |" in note
+    assert note.endswith("|\n\nThese are the first of 1,000 arms.")

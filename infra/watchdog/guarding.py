@@ -1,0 +1,62 @@
+"""One machine from the start of its watch to its report, which is kept in the journal and printed."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from dermtune.durable import write_json
+from infra.watchdog.arguments import Common
+from infra.watchdog.journal import Charge, Journal
+from infra.watchdog.machine import Machine, Provider, ProviderError
+from infra.watchdog.orphans import orphans
+from infra.watchdog.report import Report, print_report
+from infra.watchdog.view import View
+from infra.watchdog.watching import Watcher
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Post:
+    """What every watch needs."""
+
+    provider: Provider
+    journal: Journal
+    common: Common
+    console: Console
+    json: Path | None = None
+    """Where a report is written besides the journal."""
+    clock: Callable[[], float] = time.time
+    sleep: Callable[[float], Any] = time.sleep
+
+
+def guard(post: Post, charge: Charge, view: View) -> Report:
+    """The report, after it was written and printed. The caller has the machine for itself."""
+    with view:
+        watcher = Watcher(charge, post.provider, post.journal, view, clock=post.clock, sleep=post.sleep)
+        report = watcher.run()
+    report = replace(report, others=_others(post, charge.machine_id))
+    _keep(post, report)
+    print_report(report, post.console)
+    return report
+
+
+def _others(post: Post, machine_id: str) -> Sequence[Machine] | None:
+    try:
+        found = orphans(post.provider, post.journal, post.common.prefix)
+    except ProviderError:
+        return None
+    return [orphan.machine for orphan in found if orphan.machine is not None and orphan.machine_id != machine_id]
+
+
+def _keep(post: Post, report: Report) -> None:
+    """Write it down; a full disk is said, for the machine's fate does not hang on it."""
+    try:
+        if report.is_gone:
+            post.journal.close(report.charge.machine_id, report.to_dict())
+        if post.json:
+            write_json(post.json, report.to_dict())
+    except OSError as error:
+        post.console.print(f"! the report cannot be written: {error}", style="bold yellow", markup=False)
