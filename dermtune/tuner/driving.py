@@ -81,6 +81,8 @@ def drive(
             judged_on=work.judged_on,
             sight=_sight(storage, folder, place, depot),
         )
+        if depot is not None and processes > 1 and not minutes_to_wait:
+            gpus_that_fit(cpus, job.gpus)  # its checkpoint is on one node alone
         work.ready(slots(cpus, job.gpus, processes))
         stop.stop_all()  # it may have been asked while Ray started
         heard = Monitors((tally, *monitors))
@@ -130,7 +132,9 @@ def _sight(storage: Path, folder: SweepFolder, place: Place, depot: Depot | None
 def _tuner(work: Work, job: Job, events: Events, stop: Stop, storage: Path) -> tune.Tuner:
     trainable = tune.with_parameters(run_bundle, job=job)
     return tune.Tuner(
-        tune.with_resources(trainable, reserved(job.processes, job.cpus, job.gpus)),
+        tune.with_resources(
+            trainable, reserved(job.processes, job.cpus, job.gpus, on_one_node=job.sight.depot is not None)
+        ),
         tune_config=tune.TuneConfig(
             search_alg=work.chooser, scheduler=work.scheduler, num_samples=-1, reuse_actors=True
         ),
