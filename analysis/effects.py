@@ -37,11 +37,17 @@ class Grid:
     levels: Mapping[str, tuple[Any, ...]]
     """Every level of each lever, the baseline's first."""
     arms: Mapping[tuple[Any, ...], str]
-    """The arm of each cell that has one, by its levels in the levers' order."""
+    """The arm of each cell that has one, by its levels in the levers' order; in the levels' order."""
 
     def further(self, lever: str) -> tuple[Any, ...]:
         """The lever's levels other than the baseline's."""
         return self.levels[lever][1:]
+
+    def at(self, levels: Levels) -> list[Levels]:
+        """The cells of arms that have these levels of some levers, in the levels' order."""
+        wanted = [(place, levels[lever]) for place, lever in enumerate(self.levels) if lever in levels]
+        there = (cell for cell in self.arms if all(cell[place] == level for place, level in wanted))
+        return [dict(zip(self.levels, cell, strict=True)) for cell in there]
 
     def arm(self, levels: Levels) -> str | None:
         """The arm with exactly these levels, one of each lever."""
@@ -111,8 +117,8 @@ class _Found:
 
     def gain(self, corner: int) -> float:
         """Mean over settings of the arm in this place, minus the last, which has neither level."""
-        means = {arm: float(run.scores.mean()) for arm, run in self.estimates.runs.items()}
-        cells = self.crossing.cells
+        runs, cells = self.estimates.runs, self.crossing.cells
+        means = {arm: float(runs[arm].scores.mean()) for arms in cells for arm in (arms[corner], arms[-1])}
         return math.fsum(means[arms[corner]] - means[arms[-1]] for arms in cells) / len(cells)
 
 
@@ -136,17 +142,20 @@ def grid_of(design: Design) -> Grid:
     asked = [levers for levers in design.study.question.arms.values() if levers.keys() == references.keys()]
     arms = [arm for arm in design.arms if arm.levers.keys() == references.keys()]
     settings = [references, *asked, *(arm.levers for arm in arms)]
-    return Grid(
-        references=references,
-        levels={lever: tuple(dict.fromkeys(levers[lever] for levers in settings)) for lever in references},
-        arms={tuple(arm.levers[lever] for lever in references): arm.name for arm in arms},
-    )
+    levels = {lever: tuple(dict.fromkeys(levers[lever] for levers in settings)) for lever in references}
+    order = [{level: place for place, level in enumerate(of_lever)} for of_lever in levels.values()]
+    cells = {tuple(arm.levers[lever] for lever in references): arm.name for arm in arms}
+    in_order = sorted(cells, key=lambda cell: [places[level] for places, level in zip(order, cell, strict=True)])
+    return Grid(references=references, levels=levels, arms={cell: cells[cell] for cell in in_order})
 
 
 def crossing(grid: Grid, levels: Levels) -> Crossing:
-    """These levels crossed with every setting of the other levers."""
+    """These levels crossed with every setting of the other levers that has an arm.
+
+    A grid with holes may have far more settings than arms: levers that a search sets have a level an arm.
+    """
     others = tuple(lever for lever in grid.levels if lever not in levels)
-    settings = [dict(zip(others, s, strict=True)) for s in itertools.product(*(grid.levels[o] for o in others))]
+    settings = [{lever: cell[lever] for lever in others} for cell in grid.at(levels)]
     sides = itertools.product(*((level, grid.references[lever]) for lever, level in levels.items()))
     corners = [dict(zip(levels, side, strict=True)) for side in sides]
     cells = ([grid.arm(setting | corner) for corner in corners] for setting in settings)
@@ -155,7 +164,7 @@ def crossing(grid: Grid, levels: Levels) -> Crossing:
         references={lever: grid.references[lever] for lever in levels},
         others=others,
         cells=tuple(tuple(filter(None, arms)) for arms in cells if None not in arms),
-        of_cells=len(settings),
+        of_cells=math.prod(len(grid.levels[lever]) for lever in others),
     )
 
 
@@ -164,10 +173,15 @@ def _singles(grid: Grid) -> list[Levels]:
 
 
 def _pairs(grid: Grid) -> list[Levels]:
+    """Two levels each that some arm has both of."""
+    place = {lever: number for number, lever in enumerate(grid.levels)}
     return [
         {one: level, other: other_level}
         for one, other in itertools.combinations(grid.levels, 2)
-        for level, other_level in itertools.product(grid.further(one), grid.further(other))
+        for there in [{(cell[place[one]], cell[place[other]]) for cell in grid.arms}]
+        for level in grid.further(one)
+        for other_level in grid.further(other)
+        if (level, other_level) in there
     ]
 
 

@@ -204,7 +204,8 @@ _STREAM = 2
 
 def _rows(labels: Tensor | MixedLabels, rows: slice) -> Tensor | MixedLabels:
     if isinstance(labels, MixedLabels):
-        return MixedLabels(own=labels.own[rows], partners=labels.partners[rows], share=labels.share)
+        share = labels.share if isinstance(labels.share, float) else labels.share[rows]
+        return MixedLabels(own=labels.own[rows], partners=labels.partners[rows], share=share)
     return labels[rows]
 
 

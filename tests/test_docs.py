@@ -19,7 +19,7 @@ from infra.watchdog import arguments as watchdog
 
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
-LINKING = (*PAGES, ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*/*.md")))
+LINKING = (*PAGES, ROOT / "CHANGELOG.md", ROOT / "infra" / "README.md", *sorted((ROOT / "docs").glob("*/*.md")))
 TEXT = "\n".join(page.read_text() for page in PAGES)
 
 PARSERS = {

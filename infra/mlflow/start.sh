@@ -19,9 +19,10 @@ if [ -n "$unset_names" ]; then
     exit 2
 fi
 
+here="$(dirname "$0")"
 export PGUSER="${PGUSER:-mlflow}"
 export MLFLOW_BACKEND_STORE_URI=postgresql+psycopg2:///mlflow
-export MLFLOW_AUTH_CONFIG_PATH="$(dirname "$0")/auth.ini"
+export MLFLOW_AUTH_CONFIG_PATH="$here/auth.ini"
 export MLFLOW_DISABLE_TELEMETRY=true
 export MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false # jobs judge language models; nothing here runs any
 

@@ -9,6 +9,7 @@ from scipy import stats
 
 from analysis.effects import crossing, effects_of, grid_of
 from analysis.planning import interaction, main_effect
+from analysis.study import Arm
 from tests.analysis.grids import (
     FOUR_BY_TWO,
     GAMMA,
@@ -24,6 +25,7 @@ from tests.analysis.grids import (
     name_of,
     without,
 )
+from tests.effort import growth
 
 
 def squares(study, levels):
@@ -226,3 +228,22 @@ def test_one_run_of_each_arm_gives_effects_that_own_up_to_assumed_noise():
 )
 def test_where_levers_are_not_crossed_there_is_no_effect(study):
     assert effects(study) == {}
+
+
+def scattered(n):
+    """Arms as a search leaves them: four levers, and in each a level of the arm's own."""
+    study = crossed(TWO_BY_TWO, n_seeds=2)
+    runs, levers = study.arms[0].runs, ("a", "b", "c", "d")
+    arms = [Arm(name=f"arm{i}" if i else "baseline", levers=dict.fromkeys(levers, i), runs=runs) for i in range(n)]
+    asked = replace(study.question, arms={arm.name: arm.levers for arm in arms})
+    return replace(study, question=asked, arms=tuple(arms))
+
+
+def test_arms_that_make_no_grid_cost_no_look_at_the_settings_that_they_do_not_have():
+    assert effects(scattered(5)) == {}
+
+    def looking(n):
+        estimates = estimates_of(scattered(n), n_resamples=100)
+        return lambda: effects_of(estimates)
+
+    assert growth(looking, 10, 30) < 3 * 1.1, "pairs of arms at most, not all settings of their levels"
