@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from analysis.commandline import Parser, whole_number
-from dermtune.uris import tracking_uri
+from dermtune.uris import storage_uri, tracking_uri
 
 PROG = "dermtune-sweep"
 
@@ -34,6 +34,8 @@ examples:
 environment:
   DERMTUNE_CACHE   decoded images and fingerprints (default ~/.cache/dermtune)
   HF_TOKEN         for gated models such as google/medsiglip-448
+  AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL
+                   of --storage, on every node
 
 exit codes: 0 all trials done, 1 trials failed, or the budget or the room on the
 disk ended before them, 2 bad input, 128 and its number stopped by a signal: 130
@@ -53,6 +55,9 @@ class Arguments:
     seeds: int | None
     out: Path
     address: str | None
+    storage: str | None
+    wait_for_nodes: float
+    """Minutes."""
     gpus_per_trial: float | None
     cpus_per_trial: float | None
     processes_per_trial: int | None
@@ -90,6 +95,14 @@ def _parser() -> argparse.ArgumentParser:
     add("--seeds", type=whole_number, metavar="N", help="the first N seeds of the sweep; more can be added later")
     add("--out", type=Path, default=Path("runs"), metavar="DIR", help="default: runs/")
     add("--address", metavar="ADDR", help="a running Ray cluster; default: a local one, made and stopped")
+    add(
+        "--storage", type=storage_uri, metavar="URI",
+        help="s3://BUCKET/PREFIX: what trials send on nodes that do not see OUT; default: all nodes see OUT",
+    )  # fmt: skip
+    add(
+        "--wait-for-nodes", type=_amount, default=0.0, metavar="MIN",
+        help="minutes to wait for a node that a trial fits on, where a cluster grows by itself; default: none",
+    )  # fmt: skip
     add(
         "--gpus-per-trial", type=_amount, metavar="F",
         help="a fraction shares a GPU, 4 are four processes; default: the recipe's, or one each where there is one",

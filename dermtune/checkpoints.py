@@ -38,7 +38,7 @@ def newest_whole(folder: Path, on_notice: Callable[[str], None]) -> Path | None:
     """
     damaged: list[str] = []
     found: Path | None = None
-    for checkpoint in sorted(folder.glob("checkpoint-*"), key=_step, reverse=True):
+    for checkpoint in sorted(folder.glob("checkpoint-*"), key=step_of, reverse=True):
         if is_whole(checkpoint):
             found = checkpoint
             break
@@ -48,6 +48,11 @@ def newest_whole(folder: Path, on_notice: Callable[[str], None]) -> Path | None:
     for name in damaged:
         on_notice(f"has a damaged {name}, it {'goes on from ' + found.name if found else 'starts from scratch'}")
     return found
+
+
+def newest_sealed(folder: Path) -> Path | None:
+    """The latest checkpoint of the folder that has a seal, whether it holds or not; None where there is none."""
+    return max((path.parent for path in folder.glob(f"checkpoint-*/{SEAL}")), key=step_of, default=None)
 
 
 @contextlib.contextmanager
@@ -78,6 +83,7 @@ def _files(checkpoint: Path) -> list[Path]:
     return sorted(path for path in checkpoint.iterdir() if path.is_file() and SEAL not in path.name)
 
 
-def _step(checkpoint: Path) -> int:
+def step_of(checkpoint: Path) -> int:
+    """The optimiser step after which it was written; -1 of any other folder."""
     number = checkpoint.name.rpartition("-")[2]
     return int(number) if number.isdigit() else -1

@@ -10,6 +10,7 @@ from rich.console import Console
 from dermtune import firststage
 from dermtune.board import Board
 from dermtune.config import Config
+from dermtune.depot import depot_of, settle
 from dermtune.durable import write_text
 from dermtune.ending import Ending, print_ending
 from dermtune.execution import check_models, execute, execute_together
@@ -42,6 +43,7 @@ def run(task: Task, signals: Signals, console: Console) -> Ending:
     with task.folder.lock():
         upkeep.tidy(task.folder)
         set_aside_damaged(task.folder, task.plan, console, first=task.first)
+        task = _with_storage(task, console)
         _list_left_out(task, console)
         if task.first is None:
             return _judge(task, signals, console)
@@ -55,6 +57,15 @@ def run(task: Task, signals: Signals, console: Console) -> Ending:
             _check_models(found.task)
             return _judge(found.task, signals, console)
     return found.ending
+
+
+def _with_storage(task: Task, console: Console) -> Task:
+    """The task with its storage, if it has one, after what lay there is in the sweep's folder."""
+    if task.asked.storage is None:
+        return task
+    depot = depot_of(task.folder, task.asked.storage)
+    settle(depot, task.folder, lambda what: console.print(what, soft_wrap=True, markup=False, highlight=False))
+    return replace(task, depot=depot)
 
 
 def _judge(task: Task, signals: Signals, console: Console) -> Ending:
@@ -178,6 +189,8 @@ def _train(task: Task, done: Manifests, signals: Signals, exporter: Exporter, co
                 gpus=task.gpus,
                 processes=task.processes,
                 address=task.asked.address,
+                depot=task.depot,
+                minutes_to_wait=task.asked.wait_for_nodes,
                 usd_per_hour=task.asked.usd_per_hour,
                 budget=board.budget,
                 monitors=(view, exporter),

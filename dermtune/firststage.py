@@ -166,6 +166,8 @@ def _run(task: Task, first: First, signals: Signals, board: Board, monitors: Seq
         "gpus": task.gpus,
         "processes": task.processes,
         "address": task.asked.address,
+        "depot": task.depot,
+        "minutes_to_wait": task.asked.wait_for_nodes,
         "usd_per_hour": task.asked.usd_per_hour,
         "budget": board.budget,
         "monitors": monitors,

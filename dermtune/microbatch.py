@@ -13,7 +13,7 @@ from accelerate.utils.memory import should_reduce_batch_size
 
 from dermtune.config import Config, ConfigError, canonical_json
 from dermtune.data.place import Place
-from dermtune.device import device_name, in_bfloat16
+from dermtune.device import device_name, in_bfloat16, reproducible
 from dermtune.durable import read_json, write_json
 from dermtune.ema import WeightAverage
 from dermtune.pixels import pipeline_for
@@ -98,7 +98,8 @@ def try_step(config: Config, classes: tuple[str, ...], n: int, memory: Memory) -
     """
     _forget(memory)
     try:
-        with torch.random.fork_rng(devices=[]):  # nothing that is drawn after it may know of it
+        # As a trial trains, by the same kernels; and nothing that is drawn after it may know of it.
+        with torch.random.fork_rng(devices=[]), reproducible(0, torch.get_num_threads()):
             _steps(config, classes, n, memory.device)
         if _taken(memory) > HEADROOM * memory.n_bytes:
             raise torch.OutOfMemoryError(f"a pass of {n} images leaves too little; as good as out of memory.")

@@ -22,6 +22,7 @@ from dermtune.config import UserError
 from dermtune.data.dataset import Dataset, Split, open_dataset
 from dermtune.data.place import Place
 from dermtune.data.quarantine import Quarantine
+from dermtune.depot import Depot
 from dermtune.firstplan import First
 from dermtune.forecast import FirstStage, Forecast, Known, Pace, forecast, pace
 from dermtune.ledger import SweepFolder
@@ -58,6 +59,8 @@ class Task:
     """The stage that finds the plan's arms; None where the sweep file names them."""
     staging: Staging | None = None
     """What plans both stages anew, once more is known of the first."""
+    depot: Depot | None = None
+    """By what way results come from nodes that do not see the folder; None where all do."""
     test_images: Mapping[str, int] = field(default_factory=dict)
     """By class."""
 

@@ -1,4 +1,4 @@
-"""Tracking URIs: which there are, where to look at what is behind one, and how it is told without its secrets."""
+"""URIs of MLflow's stores and of storages: which there are, where to look, and how one is told without secrets."""
 
 import argparse
 import os
@@ -12,11 +12,14 @@ STORES = (*SERVERS, "sqlite", "postgresql", "mysql", "mssql", "databricks")
 SECRETS = (
     "MLFLOW_TRACKING_PASSWORD",
     "MLFLOW_TRACKING_TOKEN",
+    "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",
     "AWS_SESSION_TOKEN",
     "HF_TOKEN",
 )
 """Environment variables that a server may echo in what it answers."""
+STORAGE_SETTINGS = ("endpoint_override", "region", "scheme")
+"""What may stand behind the `?` of an S3 URI; all else comes from each node's environment."""
 HIDDEN = "***"
 
 _SECRET_KEY = re.compile(r"pass|pwd|token|secret|key|signature|credential", re.IGNORECASE)
@@ -28,6 +31,23 @@ def tracking_uri(text: str) -> str:
     if scheme not in STORES:
         kinds = ", ".join(f"{store}:" for store in STORES)
         raise argparse.ArgumentTypeError(f"must begin with one of {kinds}, got {scheme or 'none of them'!r}")
+    return text
+
+
+def storage_uri(text: str) -> str:
+    """The URI of a storage that an option was given: no secret may stand in it, all nodes get it."""
+    parts = urlsplit(text)
+    if "@" in text:
+        raise argparse.ArgumentTypeError(
+            "must hold no user and no password: they belong into each node's environment, AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY"
+        )
+    unknown = {name for name, _ in parse_qsl(parts.query, keep_blank_values=True)} - {*STORAGE_SETTINGS}
+    if unknown or (parts.query and parts.scheme != "s3"):
+        raise argparse.ArgumentTypeError(f"may set {', '.join(STORAGE_SETTINGS)} of S3, and nothing else")
+    there = {"s3": bool(parts.netloc), "file": parts.path.startswith("/") and not parts.netloc}
+    if not there.get(parts.scheme, False):
+        raise argparse.ArgumentTypeError(f"must be s3://BUCKET/PREFIX or file:///FOLDER, got {text!r}")
     return text
 
 

@@ -1,4 +1,4 @@
-"""Trials that two processes train together, without Ray: `python -m tests.crews FOLDER RANK` is one of them."""
+"""Trials that two processes train together, without Ray."""
 
 import contextlib
 import os
@@ -6,9 +6,10 @@ import pickle
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from dermtune.crew import Crew
 from dermtune.crewgroup import Meeting, called, joined
@@ -21,43 +22,55 @@ ROOT = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One trial, and how far it is trained."""
+
+    trial: Trial
+    micro_batch: int | None = None
+    """Images of a pass; None for the recipe's number."""
+    cut_off_after: int = 0
+    """It ends when so many epochs have their checkpoint; 0 trains all."""
+    goes_on_from: str = ""
+    """Name of the run whose checkpoints it finds."""
+
+
+class CutOff(Exception):
+    """What ends a run that is cut off."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Given:
-    """What the processes are to train."""
+    """What the processes are to do, one run after the other, by name."""
 
-    trials: Sequence[Trial]
+    runs: Mapping[str, Run]
     place: Place
-    checkpoints: Path
-    held: Mapping[int, int] = field(default_factory=dict)
-    """Images of a pass, of trials by their place, where that is not the recipe's number."""
+    folder: Path
+    """Of each run a folder `<name>/checkpoint` and `<name>/model`."""
     processes: int = 2
-    killed_after: int = 0
-    """The first process dies when so many epochs have their checkpoint; 0 is never."""
+    killed: bool = False
+    """The first process dies with the first run that is cut off."""
 
 
-def model_of(folder: Path, number: int) -> Path:
-    """Where the model of a trial is kept."""
-    return folder / f"model{number}"
-
-
-def in_crew(given: Given) -> list[list[object]]:
-    """By rank, each trial's outcome or what it raised; of a crew that is killed, nothing."""
-    given.checkpoints.mkdir(parents=True, exist_ok=True)
-    (given.checkpoints / "given").write_bytes(pickle.dumps(given))
-    for file in given.checkpoints.glob("meeting*"):
+def in_crew(given: Given) -> list[dict[str, Any]]:
+    """By rank, each run's outcome or what it raised; of a crew that is killed, nothing."""
+    given.folder.mkdir(parents=True, exist_ok=True)
+    (given.folder / "given").write_bytes(pickle.dumps(given))
+    for file in given.folder.glob("*/meeting"):
         file.unlink()  # a crew that was killed met there
-    command = [sys.executable, "-m", "tests.crews", str(given.checkpoints)]
+    line = "import sys; from tests.crews import take_part; take_part(sys.argv[1], int(sys.argv[2]))"
+    command = [sys.executable, "-c", line, str(given.folder)]
     ranks = [subprocess.Popen([*command, str(rank)], cwd=ROOT) for rank in range(given.processes)]
     try:
-        codes = [rank.wait(timeout=300) for rank in ranks]
+        codes = [rank.wait(timeout=500) for rank in ranks]
     finally:
         for rank in ranks:
             rank.kill()
             rank.wait()
-    if given.killed_after:
+    if given.killed:
         assert codes[0] == -signal.SIGKILL
         return []
     assert codes == [0] * given.processes
-    return [pickle.loads((given.checkpoints / f"outcomes{rank}").read_bytes()) for rank in range(given.processes)]
+    return [pickle.loads((given.folder / f"outcomes{rank}").read_bytes()) for rank in range(given.processes)]
 
 
 @contextlib.contextmanager
@@ -73,42 +86,38 @@ def meeting(file: Path, rank: int) -> Iterator[tuple[Meeting, int | None]]:
     yield Meeting(**read_json(file)), None
 
 
-def main(folder: Path, rank: int) -> None:
-    """One process of the crew: all trials, one after the other."""
+def take_part(where: str, rank: int) -> None:
+    """One process of the crew: all runs, one after the other."""
     from dermtune.data.dataset import open_dataset
-    from dermtune.train import train
+    from dermtune.train import History, train
 
+    folder = Path(where)
     given: Given = pickle.loads((folder / "given").read_bytes())
     crew = Crew(rank=rank, processes=given.processes)
-    data = open_dataset(given.trials[0].config.data, given.place)
-    outcomes: list[object] = []
-    for number, trial in enumerate(given.trials):
-        checkpoint = folder / str(number)
-        checkpoint.mkdir(exist_ok=True)
+    data = open_dataset(next(iter(given.runs.values())).trial.config.data, given.place)
+    outcomes: dict[str, object] = {}
+    for name, run in given.runs.items():
+        (folder / name).mkdir(exist_ok=True)
 
-        def kept(history) -> None:
-            if rank == 0 and len(history) == given.killed_after:
+        def kept(history: History, after: int = run.cut_off_after) -> None:
+            if len(history) == after and given.killed and rank == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
+            if len(history) == after:
+                raise CutOff
 
-        at_file = folder / f"meeting{number}"
+        at_file = folder / name / "meeting"
         with meeting(at_file, rank) as (at, listening), joined(crew, at, threads=1, listening=listening):
             try:
-                outcomes.append(
-                    train(
-                        trial,
-                        data,
-                        checkpoint=checkpoint,
-                        threads=1,
-                        on_epoch=kept,
-                        crew=crew,
-                        micro_batch=given.held.get(number),
-                        keep_at=model_of(folder, number),
-                    )
+                outcomes[name] = train(
+                    run.trial,
+                    data,
+                    checkpoint=folder / (run.goes_on_from or name) / "checkpoint",
+                    threads=1,
+                    on_epoch=kept,
+                    crew=crew,
+                    micro_batch=run.micro_batch,
+                    keep_at=folder / name / "model",
                 )
             except Exception as error:  # noqa: BLE001 the test looks at it
-                outcomes.append(error)
+                outcomes[name] = error
     (folder / f"outcomes{rank}").write_bytes(pickle.dumps(outcomes))
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))

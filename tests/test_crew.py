@@ -23,7 +23,7 @@ from dermtune.sampling import PowerSampler
 from dermtune.train import train
 from dermtune.trainer import PACE, arguments_for
 from tests.conftest import VISION
-from tests.crews import Given, in_crew, model_of
+from tests.crews import CutOff, Given, Run, in_crew
 
 CLASSES = ("acne", "eczema", "tinea")
 DINO = ModelConfig(
@@ -43,20 +43,21 @@ EVERY_LEVER = {
 """Levers that draw numbers for each image, or change with step or epoch."""
 
 
-HELD = {"a pass of a whole step": 32}
-"""Images of a pass, where that is not the recipe's number."""
-
-
 @pytest.fixture(scope="module")
-def trials(make_trial):
+def runs(make_trial):
+    changing = make_trial(levers=EVERY_LEVER, vflip=True)
     return {
-        "baseline, evaluated in batches that do not divide": make_trial(eval_batch_size=7),
-        "every lever": make_trial(levers=EVERY_LEVER, vflip=True),
-        "a pass each": make_trial(batch_size=16, accumulation=2, learning_rate=1e-2),
-        "three halved passes": make_trial(batch_size=10, accumulation=3, levers={"mixup": 0.2}),
-        "a weight that no loss reaches": make_trial(DINO),
-        "a pass of a whole step": make_trial(batch_size=16, accumulation=2, levers={"mixup": 0.2}),
-        "diverging": make_trial(learning_rate=1e20),
+        "baseline, evaluated in batches that do not divide": Run(trial=make_trial(eval_batch_size=7)),
+        "every lever": Run(trial=changing),
+        "a pass each": Run(trial=make_trial(batch_size=16, accumulation=2, learning_rate=1e-2)),
+        "three halved passes": Run(trial=make_trial(batch_size=10, accumulation=3, levers={"mixup": 0.2})),
+        "a pass of a whole step": Run(
+            trial=make_trial(batch_size=16, accumulation=2, levers={"mixup": 0.2}), micro_batch=32
+        ),
+        "a weight that no loss reaches": Run(trial=make_trial(DINO)),
+        "diverging": Run(trial=make_trial(learning_rate=1e20)),
+        "cut off": Run(trial=changing, cut_off_after=1),
+        "gone on": Run(trial=changing, goes_on_from="cut off"),
     }
 
 
@@ -66,11 +67,10 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def together(trials, drawn, folder):
-    """By name what each of two processes has of every trial."""
-    held = {list(trials).index(name): n for name, n in HELD.items()}
-    by_rank = in_crew(Given(trials=tuple(trials.values()), place=drawn.place, checkpoints=folder, held=held))
-    return dict(zip(trials, zip(*by_rank, strict=True), strict=True))
+def together(runs, drawn, folder):
+    """By name what each of two processes has of every run."""
+    first, second = in_crew(Given(runs=runs, place=drawn.place, folder=folder))
+    return {name: (first[name], second[name]) for name in runs}
 
 
 SHIFTS = ("k_proj.bias", "key.bias")
@@ -87,25 +87,25 @@ TRAINED = (
 
 @pytest.mark.parametrize("name", [*TRAINED, "a weight that no loss reaches"])
 def test_two_processes_end_with_the_weights_predictions_and_history_of_one(
-    trials, drawn, together, folder, tmp_path, name
+    runs, drawn, together, folder, tmp_path, name
 ):
+    run, (first, _) = runs[name], together[name]
     alone = train(
-        trials[name],
+        run.trial,
         drawn.data,
         checkpoint=tmp_path / "alone",
         threads=1,
         on_epoch=lambda history: None,
         keep_at=tmp_path / "model",
     )
-    first, _ = together[name]
-    kept = load_file(model_of(folder, list(trials).index(name)) / "model.safetensors")
+    kept = load_file(folder / name / "model" / "model.safetensors")
     for weight, expected in load_file(tmp_path / "model" / "model.safetensors").items():
         if not weight.endswith(SHIFTS):
             torch.testing.assert_close(kept[weight], expected, atol=1e-5, rtol=0)
     for mine, expected in ((first.val, alone.val), (first.test, alone.test)):
         np.testing.assert_allclose(mine.logits, expected.logits, atol=1e-5)
         np.testing.assert_allclose(mine.logits_hflip, expected.logits_hflip, atol=1e-5)
-    assert (first.processes, first.micro_batch, alone.processes) == (2, HELD.get(name), 1)
+    assert (first.processes, first.micro_batch, alone.processes) == (2, run.micro_batch, 1)
     for mine, expected in zip(first.history, alone.history, strict=True):
         timeless = expected.keys() - {*PACE}
         assert {key: mine[key] for key in timeless} == pytest.approx(
@@ -129,15 +129,25 @@ def test_a_loss_that_is_no_number_ends_every_process_with_the_same_words(togethe
     assert str(first) == str(second) == "training loss is nan in epoch 1"
 
 
-def test_a_crew_killed_after_an_epoch_goes_on_from_its_checkpoint_to_the_same_bits(
-    trials, drawn, together, tmp_path
-):
-    cut = Given(trials=(trials["every lever"],), place=drawn.place, checkpoints=tmp_path, killed_after=1)
+def test_a_crew_that_was_cut_off_after_an_epoch_goes_on_from_its_checkpoint_to_the_same_bits(together):
+    assert [type(error) for error in together["cut off"]] == [CutOff, CutOff]
+    went_on, undisturbed = together["gone on"][0], together["every lever"][0]
+    assert predicted(went_on) == predicted(undisturbed)
+    assert untimed(went_on.history) == untimed(undisturbed.history)
+
+
+def untimed(history):
+    return [{key: value for key, value in row.items() if key not in PACE} for row in history]
+
+
+@pytest.mark.slow
+def test_a_crew_whose_first_process_is_killed_after_an_epoch_does_the_same(runs, drawn, together, tmp_path):
+    cut = Given(runs={"killed": runs["cut off"]}, place=drawn.place, folder=tmp_path, killed=True)
     assert in_crew(cut) == []
-    assert [path.name for path in (tmp_path / "0").iterdir()] == ["checkpoint-6"]
-    [[first], _] = in_crew(replace(cut, killed_after=0))
-    undisturbed, _ = together["every lever"]
-    assert predicted(first) == predicted(undisturbed)
+    assert [path.name for path in (tmp_path / "killed" / "checkpoint").iterdir()] == ["checkpoint-6"]
+    going_on = {"gone on": Run(trial=runs["cut off"].trial, goes_on_from="killed")}
+    first, _ = in_crew(replace(cut, runs=going_on, killed=False))
+    assert predicted(first["gone on"]) == predicted(together["every lever"][0])
 
 
 # Whose part of a step is whose.

@@ -15,6 +15,7 @@ from dermtune.ledger import SweepFolder
 from dermtune.tuner.admission import Admission
 from dermtune.tuner.cluster import connected
 from dermtune.tuner.events import Events
+from dermtune.tuner.receiving import Receiver
 from dermtune.tuner.worker import Job, run_bundle
 from dermtune.verify import main as verify_main
 from tests.monitors import Heard
@@ -35,13 +36,38 @@ def titles(*numbers):
 def test_of_a_bundle_that_the_budget_cannot_pay_the_first_trials_that_it_can_are_run(tmp_path):
     books = Books(SweepFolder(tmp_path), HEADS)
     budget = Budget(books, Limits(hours=2.5), TrialHours(expected=1.0))
-    admission = Admission(budget)
+    admission = Admission(budget, lambda: 2)
     admission.give([HEADS])
     assert admission.suggest("one") == {"trial_ids": [trial.trial_id for trial in HEADS[:2]]}
     assert admission.suggest("two") is None  # what is under way may take less
     admission.on_trial_complete("one")
     assert admission.suggest("three") == Admission.FINISHED
     assert admission.refused
+
+
+def test_every_free_slot_is_given_a_trial_at_once_one_waits_for_the_next_and_what_is_given_back_comes_again(
+    tmp_path,
+):
+    admission = Admission(Budget(Books(SweepFolder(tmp_path), HEADS)), lambda: len(nodes))
+    nodes, trials = ["one"], HEADS
+    admission.give([(trial,) for trial in trials])
+
+    def given(*names):
+        return [suggested and suggested["trial_ids"] for suggested in map(admission.suggest, names)]
+
+    assert given("a", "b", "c") == [[trials[0].trial_id], [trials[1].trial_id], None]
+    nodes.append("another")
+    assert given("c", "d") == [[trials[2].trial_id], None]
+    admission.give_back("a")
+    assert given("d") == [None], "it keeps its slot"
+    admission.on_trial_complete("a")
+    assert given("d", "e") == [[trials[0].trial_id], None]
+    for name in ("b", "c", "d"):
+        admission.on_trial_complete(name)
+    assert given("e") == [[trials[3].trial_id]]
+    assert admission.suggest("f") is None, "e may be given back"
+    admission.on_trial_complete("e")
+    assert admission.suggest("f") == Admission.FINISHED
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +121,7 @@ def test_where_a_bundle_is_unfit_for_features_none_of_its_trials_finds_that_out_
 
 def test_a_head_that_has_a_checkpoint_goes_on_from_it(tmp_path):
     heard, folder = Heard(), SweepFolder(tmp_path)
-    events = Events(lambda config: HEADS[:2], folder, heard, None, None)
+    events = Events(lambda config: HEADS[:2], folder, heard, None, None, None, Receiver(folder))
     begun = folder.trial(HEADS[0].trial_id)
     begun.write_history([{"epoch": 1, "train_loss": 1.0}])
     begun.checkpoint.mkdir()

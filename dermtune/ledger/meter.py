@@ -1,6 +1,7 @@
 """What a trial's attempts took: a clock that is written down every few seconds, so that no death hides a cost."""
 
 import contextlib
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -116,7 +117,7 @@ class Meter:
 def read_attempts(path: Path) -> tuple[Attempt, ...]:
     """A file's attempts, oldest first. Raises FileNotFoundError, and LedgerError where it holds anything else."""
     try:
-        return tuple(Attempt(**entry) for entry in read_json(path)["attempts"])
+        return attempts_of(read_json(path))
     except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(path) from None
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -125,9 +126,31 @@ def read_attempts(path: Path) -> tuple[Attempt, ...]:
         ) from None
 
 
+def attempts_of(account: Mapping[str, Any]) -> tuple[Attempt, ...]:
+    """The attempts that an account's JSON lists. Raises KeyError, TypeError where it is none."""
+    return tuple(Attempt(**entry) for entry in account["attempts"])
+
+
+def account_of(attempts: Iterable[Attempt]) -> dict[str, Any]:
+    """The account's JSON."""
+    return {"format": FORMAT, "attempts": [asdict(attempt) for attempt in attempts]}
+
+
+def merged(*accounts: Iterable[Attempt]) -> tuple[Attempt, ...]:
+    """All attempts at one trial that any of its accounts knows, oldest first; of one that many know, the most."""
+    known: dict[str, Attempt] = {}
+    unknown: list[Attempt] = []
+    for attempt in itertools.chain(*accounts):
+        if attempt.started is None:  # from before they were metered: every account has it
+            unknown = unknown or [attempt]
+        elif attempt.seconds >= known.get(attempt.started, attempt).seconds:
+            known[attempt.started] = attempt
+    return (*unknown, *(known[started] for started in sorted(known)))
+
+
 def write_attempts(path: Path, attempts: Sequence[Attempt]) -> None:
     """Write the attempts, whole or not at all."""
-    write_json(path, {"format": FORMAT, "attempts": [asdict(attempt) for attempt in attempts]})
+    write_json(path, account_of(attempts))
 
 
 def closed(attempts: Iterable[Attempt], *, kept: bool) -> tuple[Attempt, ...]:

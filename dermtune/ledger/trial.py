@@ -224,7 +224,21 @@ class TrialFolder:
         checkpoint_bytes = sum(path.stat().st_size for path in self.checkpoint.rglob("*") if path.is_file())
         more = {"notices": list(self.notices()), "checkpoint_bytes": checkpoint_bytes}
         about = {"format": 1, "status": "done", **manifest, **more}
-        write_json(self.path / "manifest.json", {**about, **sealed})
+        self._seal({**about, **sealed})
+
+    def adopt(self, manifest: Mapping[str, Any]) -> None:
+        """Seal the trial with the manifest of a folder elsewhere, whose files are here.
+
+        What was noted here stands in it as well. Raises ValueError where a file is not the one that was sealed.
+        """
+        sealed = manifest["files"]
+        if wrong := next(filter(None, (self._change(name, sealed.get(name)) for name in SEALED)), None):
+            raise ValueError(f"{self.path}: {wrong}")
+        self._seal({**manifest, "notices": list(dict.fromkeys([*self.notices(), *manifest["notices"]]))})
+
+    def _seal(self, manifest: Mapping[str, Any]) -> None:
+        """Write the manifest, and remove what only a trial has that is not done."""
+        write_json(self.path / "manifest.json", manifest)
         self.clear_failure()
         self._notices_file.unlink(missing_ok=True)
         self._pruned_file.unlink(missing_ok=True)  # another question has trained it whole

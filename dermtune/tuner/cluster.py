@@ -4,10 +4,12 @@ import contextlib
 import gc
 import hashlib
 import logging
+import math
 import os
 import shutil
 import socket
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,6 +42,7 @@ ENVIRONMENT = {
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # only what is said of an epoch has the metric
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # `Signals` hears it
     "TUNE_GLOBAL_CHECKPOINT_S": "86400",  # the ledger is the state
+    "TUNE_MAX_PENDING_TRIALS_PG": "1000",  # else one process is started after the other; `Chooser`s count slots
 }
 
 
@@ -200,11 +203,32 @@ def gpus_that_fit(cpus: float, gpus: float | None, processes: int = 1) -> float:
     return gpus
 
 
+def fits(cpus: float, gpus: float, processes: int = 1) -> bool:
+    """Whether the nodes have what a trial asks for, free or not."""
+    return sum(_slots(node, cpus / processes, gpus / processes) for node in _nodes()) >= processes
+
+
 def slots(cpus: float, gpus: float | None, processes: int = 1) -> int:
     """How many such trials the cluster runs at once now, at least one; None as in `gpus_that_fit`."""
     nodes = _nodes()
     of_one = processes * _one_where_any(nodes) if gpus is None else gpus
     return max(1, sum(_slots(node, cpus / processes, of_one / processes) for node in nodes) // processes)
+
+
+class Slots:
+    """How many such trials the cluster runs at once, asked anew once a second: nodes join and leave."""
+
+    def __init__(self, cpus: float, gpus: float | None, processes: int = 1) -> None:
+        self._asked = (cpus, gpus, processes)
+        self._known = 1
+        self._until = -math.inf
+
+    def __call__(self) -> int:
+        """As `slots`, of a second ago at most."""
+        if time.monotonic() > self._until:
+            self._known = slots(*self._asked)
+            self._until = time.monotonic() + 1.0
+        return self._known
 
 
 def _slots(node: Mapping[str, float], cpus: float, gpus: float) -> int:

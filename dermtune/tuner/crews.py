@@ -38,12 +38,18 @@ class LostProcess(RuntimeError):
     """One of the processes of a trial has died: the trial is tried again, as where its worker has."""
 
 
-def reserved(processes: int, cpus: float, gpus: float) -> dict[str, float] | tune.PlacementGroupFactory:
-    """What Tune reserves for a trial: of several processes a bundle each, on one node where one has the room."""
+def reserved(
+    processes: int, cpus: float, gpus: float, *, on_one_node: bool = False
+) -> dict[str, float] | tune.PlacementGroupFactory:
+    """What Tune reserves for a trial: of several processes a bundle each, on one node where one has the room.
+
+    `on_one_node` allows no other: the processes must all see the trial's checkpoint.
+    """
     if processes == 1:
         return {"cpu": cpus, "gpu": gpus}
     return tune.PlacementGroupFactory(
-        [{"CPU": cpus / processes, "GPU": gpus / processes}] * processes, strategy="PACK"
+        [{"CPU": cpus / processes, "GPU": gpus / processes}] * processes,
+        strategy="STRICT_PACK" if on_one_node else "PACK",
     )
 
 

@@ -1,6 +1,7 @@
 """What drives trials on Ray Tune, whoever says which comes next."""
 
 import contextlib
+import logging
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,16 +11,21 @@ from ray.tune.schedulers import TrialScheduler
 
 from dermtune.budget import Budget
 from dermtune.data.place import Place
+from dermtune.depot import Depot
 from dermtune.ending import Ending
 from dermtune.ledger import SweepFolder
 from dermtune.monitors import Monitor, Monitors
 from dermtune.signals import Signals, Stopped
 from dermtune.tuner.choosing import Chooser
-from dermtune.tuner.cluster import connected, gpus_that_fit, slots, tune_storage
+from dermtune.tuner.cluster import TunerError, connected, fits, gpus_that_fit, slots, tune_storage
 from dermtune.tuner.crews import reserved
 from dermtune.tuner.events import CRASHES, Events, Tally
-from dermtune.tuner.stopping import Stop
+from dermtune.tuner.receiving import FromStorage, Receiver
+from dermtune.tuner.sight import EVERYTHING, Sight
+from dermtune.tuner.stopping import PATIENCE, Standstill, Stop
 from dermtune.tuner.worker import Execute, Job, JudgedOn, Together, TrialsOf, run_bundle
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +34,6 @@ class Work:
 
     chooser: Chooser
     trials_of: TrialsOf
-    n_most: int
-    """Trials that are started at most."""
     ready: Callable[[int], None] = lambda _: None
     """Called once Ray is there, with how many trials it can run at a time."""
     together: Together | None = None
@@ -49,6 +53,8 @@ def drive(
     cpus: float,
     gpus: float | None,
     address: str | None,
+    depot: Depot | None,
+    minutes_to_wait: float,
     usd_per_hour: float | None,
     budget: Budget,
     monitors: Sequence[Monitor],
@@ -59,23 +65,29 @@ def drive(
     """How it ended, after the trials were run and the monitors told; see `run`."""
     signals = signals or Signals()
     tally, stop = Tally(budget), Stop(signals)
+    stop.standstills.append(_nobody_takes(work.chooser, stop))
+    receiver = Receiver(folder) if depot is None else FromStorage(folder, depot)
     with contextlib.suppress(Stopped), signals.held(), tune_storage(folder, address) as storage, connected(address):
         job = Job(
             trials_of=work.trials_of,
-            folder=folder,
+            folder=folder if depot is None else SweepFolder(place.cache_dir / "trials" / depot.key),
             place=place,
             cpus=cpus,
-            gpus=gpus_that_fit(cpus, gpus, processes),
+            gpus=_gpus(cpus, gpus, processes, minutes_to_wait, stop),
             processes=processes,
             usd_per_hour=usd_per_hour,
             execute=execute,
             together=work.together,
             judged_on=work.judged_on,
+            sight=_sight(storage, folder, place, depot),
         )
+        if depot is not None and processes > 1 and not minutes_to_wait:
+            gpus_that_fit(cpus, job.gpus)  # its checkpoint is on one node alone
         work.ready(slots(cpus, job.gpus, processes))
         stop.stop_all()  # it may have been asked while Ray started
         heard = Monitors((tally, *monitors))
-        _tuner(work, job, Events(work.trials_of, folder, heard, stop, signals, work.pruned), stop, storage).fit()
+        events = Events(work.trials_of, folder, heard, stop, signals, work.chooser, receiver, work.pruned)
+        _tuner(work, job, events, stop, storage).fit()
     return Ending(
         finished=len(tally.finished_ids),
         failed=len(tally.failed_ids),
@@ -86,12 +98,45 @@ def drive(
     )
 
 
+def _nobody_takes(chooser: Chooser, stop: Stop) -> Standstill:
+    """Every node lacks what trials need."""
+    return Standstill(
+        holds=chooser.is_stuck, why=lambda: f"no node can take a trial: {stop.lacking}", patience=PATIENCE
+    )
+
+
+def _gpus(cpus: float, gpus: float | None, processes: int, minutes_to_wait: float, stop: Stop) -> float:
+    """As `gpus_that_fit`; a node that may come later is waited for, while pending trials ask for it."""
+    try:
+        return gpus_that_fit(cpus, gpus, processes)
+    except TunerError as error:
+        if not minutes_to_wait:
+            raise
+        why = str(error)
+    logger.warning("No node yet for a trial, waiting %g min at most: %s", minutes_to_wait, why)
+    asked = (cpus, gpus or 0.0, processes)
+    stop.standstills.append(
+        Standstill(holds=lambda: not fits(*asked), why=lambda: why, patience=60 * minutes_to_wait)
+    )
+    return gpus or 0.0
+
+
+def _sight(storage: Path, folder: SweepFolder, place: Place, depot: Depot | None) -> Sight:
+    """What nodes must see, Tune's own folder where that lies in the sweep's; on one machine nothing."""
+    if not storage.is_relative_to(folder.path):
+        return EVERYTHING if depot is None else Sight(depot=depot)
+    data = place.data_dir if place.data_dir.is_dir() else None
+    return Sight(folder=storage if depot is None else None, data=data, depot=depot)
+
+
 def _tuner(work: Work, job: Job, events: Events, stop: Stop, storage: Path) -> tune.Tuner:
     trainable = tune.with_parameters(run_bundle, job=job)
     return tune.Tuner(
-        tune.with_resources(trainable, reserved(job.processes, job.cpus, job.gpus)),
+        tune.with_resources(
+            trainable, reserved(job.processes, job.cpus, job.gpus, on_one_node=job.sight.depot is not None)
+        ),
         tune_config=tune.TuneConfig(
-            search_alg=work.chooser, scheduler=work.scheduler, num_samples=work.n_most, reuse_actors=True
+            search_alg=work.chooser, scheduler=work.scheduler, num_samples=-1, reuse_actors=True
         ),
         run_config=tune.RunConfig(
             storage_path=str(storage),

@@ -1,7 +1,7 @@
 """Tune's events in the monitors' words, and the monitor that keeps count."""
 
 import contextlib
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +9,15 @@ from ray import tune
 from typing_extensions import override
 
 from dermtune.budget import Budget
-from dermtune.ledger import Pruned, SweepFolder
+from dermtune.ledger import LedgerError, Pruned, SweepFolder
 from dermtune.monitors import Monitor, Monitors
 from dermtune.plan import Trial
 from dermtune.points import scored
 from dermtune.room import unwritten
 from dermtune.signals import Signals
+from dermtune.tuner.choosing import Chooser
 from dermtune.tuner.memory import WHAT_TO_DO
+from dermtune.tuner.receiving import Receiver
 from dermtune.tuner.stopping import Stop
 from dermtune.tuner.worker import TrialsOf
 
@@ -33,11 +35,15 @@ class Events(tune.Callback):
         monitors: Monitors,
         stop: Stop,
         signals: Signals,
+        chooser: Chooser,
+        receiver: Receiver,
         pruned: Container[str] = (),
     ) -> None:
         """Events of these trials; `pruned` has Tune's ids of those that it stops early."""
         self._trials_of = trials_of
         self._pruned = pruned
+        self._chooser = chooser
+        self._receiver = receiver
         self._folder = folder
         self._monitors = monitors
         self._stop = stop
@@ -46,6 +52,10 @@ class Events(tune.Callback):
         """By trial_id, those that have reported their end."""
         self._said: dict[str, str] = {}
         """By trial_id, what one that ran out of memory said of it."""
+        self._unsent: dict[str, str] = {}
+        """By trial_id, what kept one from its storage."""
+        self._lacking: set[str] = set()
+        """Nodes that have given a trial back."""
 
     @override
     def setup(self, *args: Any, **info: Any) -> None:
@@ -55,6 +65,7 @@ class Events(tune.Callback):
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         for ours in self._open(trial):
             self._said.pop(ours.trial_id, None)
+            self._unsent.pop(ours.trial_id, None)
             self._monitors.started(ours)
 
     @override
@@ -63,13 +74,23 @@ class Events(tune.Callback):
         match result:
             case {"event": "epoch", "rows": rows}:
                 for trial_id, row in rows.items():
+                    self._receive(self._receiver.epoch, ours[trial_id], row)
                     self._monitors.epoch(ours[trial_id], row)
+            case {"event": "spent", "trial": trial_id, "account": account}:
+                self._receive(self._receiver.spent, ours[trial_id], account)
+            case {"event": "handed back", "node": node, "why": why}:
+                self._give_back(trial, f"{node} {why}", is_news=node not in self._lacking)
+                self._lacking.add(node)
             case {"event": "notice", "trial": trial_id, "text": text}:
                 self._monitors.noticed(ours[trial_id], text)
             case {"event": "finished", "trial": trial_id, "scores": scores} if self._is_news(trial, trial_id):
-                self._monitors.finished(ours[trial_id], scores)
+                self._finish(ours[trial_id], scores)
             case {"event": "failed", "trial": trial_id, "reason": reason} if self._is_news(trial, trial_id):
+                how = (result["status"], reason, result["detail"])
+                self._receive(self._receiver.failed, ours[trial_id], *how)
                 self._monitors.failed(ours[trial_id], reason)
+            case {"event": "no storage", "said": said}:
+                self._unsent.update({one.trial_id: said for one in self._open(trial)})
             case {"event": "out of memory", "said": said}:
                 self._said.update({one.trial_id: said for one in self._open(trial)})
             case {"event": "full disk", "what": what}:
@@ -80,7 +101,7 @@ class Events(tune.Callback):
         for ours in self._open(trial) if trial.trial_id in self._pruned else ():
             row = trial.last_result["rows"][ours.trial_id]
             try:
-                self._folder.trial(ours.trial_id).prune(Pruned(epochs=round(row["epoch"]), scores=scored(row)))
+                self._receiver.prune(ours, Pruned(epochs=round(row["epoch"]), scores=scored(row)))
             except OSError as error:
                 self._stop.halted = unwritten(error)  # else it would be trained further at the next start, unseen
             else:
@@ -91,7 +112,8 @@ class Events(tune.Callback):
     def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         for ours in self._open(trial):
             what = "ran out of memory" if ours.trial_id in self._said else "lost its worker"
-            again = "goes on from its last checkpoint" if self._has_epochs(ours) else "starts again"
+            what = "lost its storage" if ours.trial_id in self._unsent else what
+            again = "goes on from its last checkpoint" if self._receiver.has_epochs(ours) else "starts again"
             notice = f"{what} and {again}"
             with contextlib.suppress(OSError):  # an exception here would end the sweep
                 self._folder.trial(ours.trial_id).note(notice)
@@ -103,6 +125,8 @@ class Events(tune.Callback):
             reason = f"its worker died {CRASHES + 1} times; out of memory is the usual cause: {WHAT_TO_DO}"
             if ours.trial_id in self._said:
                 reason = f"out of memory {CRASHES + 1} times ({self._said[ours.trial_id]}): {WHAT_TO_DO}"
+            if ours.trial_id in self._unsent:
+                reason = self._unsent[ours.trial_id]
             with contextlib.suppress(OSError):  # an exception here would end the sweep
                 self._folder.trial(ours.trial_id).fail("failed", reason, _said_by_ray(trial))
             self._monitors.failed(ours, reason)
@@ -117,12 +141,35 @@ class Events(tune.Callback):
         self._ended.add(trial_id)
         return not told
 
-    def _has_epochs(self, trial: Trial) -> bool:
-        """Whether the trial has a checkpoint to go on from, as far as its folder can be read."""
+    def _finish(self, trial: Trial, scores: Mapping[str, float]) -> None:
+        """Have the result in the sweep's folder and tell of it; where it cannot be had it stays in the storage."""
         try:
-            return self._folder.trial(trial.trial_id).epochs_kept() > 0
-        except (OSError, ValueError):  # an exception here would end the sweep
-            return False
+            why = self._receiver.finished(trial)
+        except OSError as error:
+            self._stop.halted = unwritten(error)
+        else:
+            if why is None:
+                self._monitors.finished(trial, scores)
+            else:
+                self._monitors.failed(trial, f"{why}; the same command fetches it")
+
+    def _give_back(self, trial: Any, lacking: str, *, is_news: bool) -> None:
+        """Leave the trials to other nodes; Tune's own trial is that of none from now on, and keeps its slot."""
+        ours = self._open(trial)
+        if ours and is_news:
+            self._monitors.noticed(ours[0], f"is left to other nodes, as all trials are: {lacking}")
+        self._stop.lacking = lacking
+        trial.config["trial_ids"] = []
+        self._chooser.give_back(trial.trial_id)
+
+    def _receive(self, receive: Callable[..., None], *what: Any) -> None:
+        """Write down what a worker elsewhere tells; a folder that cannot be written ends the sweep in order."""
+        try:
+            receive(*what)
+        except OSError as error:
+            self._stop.halted = unwritten(error)
+        except LedgerError as error:
+            self._stop.halted = str(error)
 
     def _open(self, trial: Any) -> list[Trial]:
         """Those of ours that Tune's trial runs and that have not ended."""

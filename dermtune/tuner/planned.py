@@ -6,6 +6,7 @@ from typing import Any
 
 from dermtune.budget import Books, Budget
 from dermtune.data.place import Place
+from dermtune.depot import Depot
 from dermtune.ending import Ending
 from dermtune.execution import execute as train_from_folder_to_folder
 from dermtune.frozen.bundles import bundles
@@ -14,8 +15,12 @@ from dermtune.monitors import Monitor
 from dermtune.plan import Trial
 from dermtune.signals import Signals
 from dermtune.tuner.admission import Admission
+from dermtune.tuner.cluster import Slots
 from dermtune.tuner.driving import Work, drive
 from dermtune.tuner.worker import Execute, Together
+
+AHEAD = 8
+"""Trials that wait where a cluster grows by itself: it starts nodes for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,8 @@ def run(
     gpus: float | None = None,
     processes: int = 1,
     address: str | None = None,
+    depot: Depot | None = None,
+    minutes_to_wait: float = 0.0,
     usd_per_hour: float | None = None,
     budget: Budget | None = None,
     monitors: Sequence[Monitor] = (),
@@ -51,12 +58,14 @@ def run(
 
     Args:
         trials: those that are missing, seed-major.
-        folder: where results go; on several nodes a path that all of them share.
+        folder: where results go; on several nodes a path that all of them share, or with a depot the driver's own.
         place: where images are.
         cpus: cores of one trial; torch has as many threads, at least one.
         gpus: GPUs of one trial; None takes one where the cluster has any, of several processes one each.
         processes: that train one trial together, with a like part of its cores and GPUs each.
         address: a running Ray cluster; None starts a local one and stops it again.
+        depot: by what way results come from nodes that do not see the folder.
+        minutes_to_wait: how long at most for a node that a trial fits on.
         usd_per_hour: price of an hour, for the manifests.
         budget: asked before each trial starts.
         monitors: told in this process; an exception in one is said and ends nothing.
@@ -68,13 +77,17 @@ def run(
     """
     budget = budget or Budget(Books(folder, trials, usd_per_hour))
     return drive(
-        _work(trials, budget, together),
+        _work(
+            trials, Admission(budget, Slots(cpus, gpus, processes), ahead=AHEAD if minutes_to_wait else 1), together
+        ),
         folder,
         place,
         cpus=cpus,
         gpus=gpus,
         processes=processes,
         address=address,
+        depot=depot,
+        minutes_to_wait=minutes_to_wait,
         usd_per_hour=usd_per_hour,
         budget=budget,
         monitors=monitors,
@@ -83,9 +96,8 @@ def run(
     )
 
 
-def _work(trials: Sequence[Trial], budget: Budget, together: Together | None) -> Work:
+def _work(trials: Sequence[Trial], admission: Admission, together: Together | None) -> Work:
     """The trials in bundles, which are made once it is known how many run beside each other."""
-    admission = Admission(budget)
 
     def give(at_once: int) -> None:
         admission.give(bundles(trials, at_once) if together else [(trial,) for trial in trials])
@@ -93,7 +105,6 @@ def _work(trials: Sequence[Trial], budget: Budget, together: Together | None) ->
     return Work(
         chooser=admission,
         trials_of=_Planned({trial.trial_id: trial for trial in trials}),
-        n_most=len(trials),
         ready=give,
         together=together,
     )

@@ -23,20 +23,20 @@ class Proposals(Chooser):
 
     def __init__(self, journal: Journal, budget: Budget, slots: Callable[[], int]) -> None:
         """Proposals of the journal; `slots` says how many trials the cluster can train at a time now."""
-        super().__init__()
+        super().__init__(slots)
         self._journal = journal
         self._budget = budget
-        self._slots = slots
         self._waiting = deque(journal.open_trials())
-        self._under_way: dict[str, Trial] = {}
+        self._under_way: dict[str, Trial | None] = {}
+        """By Tune's id; None where it was given back and keeps its slot."""
 
     @override
     def suggest(self, trial_id: str) -> Any:
-        if len(self._under_way) >= self._slots():
+        if len(self._under_way) >= self.slots():
             return None  # a point proposed later knows more
         trial = self._next()
         if trial is None and self._journal.is_full:
-            return Searcher.FINISHED
+            return None if self._under_way else Searcher.FINISHED  # what is under way may be given back
         if trial is None or not self._budget.admit(trial):
             if self._under_way:
                 return None  # Tune asks again: what is under way may take less than is typical
@@ -45,6 +45,17 @@ class Proposals(Chooser):
         self._under_way[trial_id] = self._waiting.popleft()
         about = {"arm": trial.arm, "levers": dict(trial.levers), "epochs": trial.config.training.epochs}
         return {"trial_ids": [trial.trial_id], **about}
+
+    @override
+    def give_back(self, trial_id: str) -> None:
+        if trial := self._under_way[trial_id]:
+            self._under_way[trial_id] = None
+            self._waiting.appendleft(trial)
+            self._budget.settle(trial.trial_id, done=False)
+
+    @override
+    def is_stuck(self) -> bool:
+        return bool(self._under_way) and not any(self._under_way.values())
 
     @override
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
@@ -67,7 +78,7 @@ class Proposals(Chooser):
             self._waiting.popleft()
 
     def _is_under_way(self, trial: Trial) -> bool:
-        return any(other.trial_id == trial.trial_id for other in self._under_way.values())
+        return any(other and other.trial_id == trial.trial_id for other in self._under_way.values())
 
 
 class Teller(Monitor):

@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 from dermtune.budget import Books, Budget
 from dermtune.data.place import Place
+from dermtune.depot import Depot
 from dermtune.ending import Ending
 from dermtune.execution import execute as train_from_folder_to_folder
 from dermtune.journal import Journal, trials
@@ -15,7 +15,7 @@ from dermtune.monitors import Monitor
 from dermtune.plan import Trial
 from dermtune.points import Points
 from dermtune.signals import Signals
-from dermtune.tuner.cluster import slots
+from dermtune.tuner.cluster import Slots
 from dermtune.tuner.driving import Work, drive
 from dermtune.tuner.proposing import Proposals, Teller
 from dermtune.tuner.pruning import Pruning
@@ -29,6 +29,8 @@ class _Proposed:
     points: Points
 
     def __call__(self, config: Mapping[str, Any]) -> Sequence[Trial]:
+        if not config["trial_ids"]:
+            return []  # it was given back
         levers = config["levers"]
         whole = self.points.config.with_levers(levers)
         return [replace(self.points.baseline, arm=config["arm"], levers=levers, config=whole)]
@@ -43,6 +45,8 @@ def search(
     gpus: float | None = None,
     processes: int = 1,
     address: str | None = None,
+    depot: Depot | None = None,
+    minutes_to_wait: float = 0.0,
     usd_per_hour: float | None = None,
     budget: Budget | None = None,
     monitors: Sequence[Monitor] = (),
@@ -65,9 +69,8 @@ def search(
     to_run = {trial.trial_id for trial in journal.open_trials()}
     pruning = Pruning(points, folder, [trial for trial in known if trial.trial_id not in to_run])
     work = Work(
-        chooser=Proposals(journal, budget, partial(slots, cpus, gpus, processes)),
+        chooser=Proposals(journal, budget, Slots(cpus, gpus, processes)),
         trials_of=_Proposed(points),
-        n_most=points.search.n_points,
         judged_on="val",
         scheduler=pruning,
         pruned=pruning.pruned,
@@ -80,6 +83,8 @@ def search(
         gpus=gpus,
         processes=processes,
         address=address,
+        depot=depot,
+        minutes_to_wait=minutes_to_wait,
         usd_per_hour=usd_per_hour,
         budget=budget,
         monitors=(Teller(journal), *monitors),

@@ -6,6 +6,8 @@ from pathlib import Path
 STAND_INS = {
     # Runs what symmetric-run's head would, and ends with the code that another node's task may end with.
     "srun": """
+        echo "$@" >>"$HERE/srun.calls"
+        [[ " $* " == *" ray stop "* ]] && exit 0
         printf '%s\\n' "$@" >"$HERE/srun.arguments"
         while [[ $1 != -- ]]; do shift; done
         shift
@@ -15,6 +17,7 @@ STAND_INS = {
     """,
     # A cluster's nodes under a real srun: the head ends when its command does, the other has not noticed yet.
     "ray": """
+        [[ $1 == stop ]] && exit 0
         while [[ $1 != -- ]]; do shift; done
         shift
         hostname >>"$HERE/nodes"

@@ -1,6 +1,7 @@
 """The image: its linter has nothing to say, its context holds what it copies and nothing else, its commands run."""
 
 import io
+import os
 import re
 import shutil
 import subprocess
@@ -76,7 +77,7 @@ def built(folder: Path, *commands: str) -> None:
     """Run an image's commands in a folder that holds what was sent, with this folder's own Python."""
     path = f"{folder / 'venv' / 'bin'}:/usr/bin:/bin"
     for command in commands:
-        subprocess.run(["sh", "-ec", command], cwd=folder, env={"PATH": path, "HOME": str(folder)}, check=True)
+        subprocess.run(["sh", "-ec", command], cwd=folder, env={**os.environ, "PATH": path}, check=True)
 
 
 @pytest.fixture
@@ -100,13 +101,12 @@ def test_the_packages_that_it_installs_are_the_projects_own_each_with_a_pin(sent
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_its_commands_make_an_environment_of_pinned_versions_in_which_the_sweep_answers(sent):
     venv.create(sent / "venv", with_pip=True)
     built(sent, PACKAGES, OURS, "cd / && dermtune-sweep --help", "pip check")
-    listed = subprocess.run(
-        [sent / "venv" / "bin" / "pip", "list", "--format=freeze"], capture_output=True, text=True, check=True
-    )
+    asked = [sent / "venv" / "bin" / "pip", "list", "--format=freeze"]
+    listed = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()
     pins = set((ROOT / "constraints.txt").read_text().splitlines())
-    others = {line for line in listed.stdout.splitlines() if line not in pins}
-    assert {line.split("==")[0] for line in others} <= {"dermtune", "pip", "torch"}
-    assert "root" not in (sent / "requirements.txt").read_text()
+    unpinned = {line.split("==")[0] for line in listed if line not in pins}
+    assert {name for name in unpinned if not re.match("torch|nvidia|cuda|triton", name)} == {"dermtune", "pip"}

@@ -1,16 +1,26 @@
-"""`sweep.sbatch` on a real SLURM of two nodes, with stand-ins for Ray and the sweep."""
+"""`sweep.sbatch` on a real SLURM of two nodes: with stand-ins for Ray and sweep, then with a real Ray and sweep."""
+
+import sys
+from pathlib import Path
 
 import pytest
 
+from dermtune import verify
 from tests.infra.slurm_site import SlurmSite, missing, two_slurm_nodes
 from tests.infra.stand_ins import make_stand_ins
-from tests.tiny_sweep import ROOT, wait_until
+from tests.tiny_sweep import QUESTION, RECIPE, ROOT, TinySweep, wait_until
 
 SCRIPT = ROOT / "infra" / "slurm" / "sweep.sbatch"
+SIX_TRIALS = QUESTION.replace("seeds=range(2)", "seeds=range(3)")
+LONGER = RECIPE.replace("epochs=4", "epochs=40")
+ENDLESS = RECIPE.replace("epochs=4", "epochs=4000")
+PATIENCE = 500.0
+"""Seconds: two Rays come up on two cores, which others may use."""
 
 pytestmark = [
     pytest.mark.skipif((why := missing()) is not None, reason=f"no SLURM can be had here: {why}"),
     pytest.mark.usefixtures("no_signal_ignored"),
+    pytest.mark.timeout(3 * PATIENCE),
 ]
 
 
@@ -73,3 +83,91 @@ def test_a_job_that_is_stopped_for_good_ends_in_order_and_does_not_queue_again(s
     job = stand_in(0)
     site.run("scancel", "--batch", "--signal=TERM", job)
     wait_until(lambda: state(site, job) == ("FAILED", "143:0", "0"), "the job's end")
+
+
+class Submitted:
+    """A tiny sweep as a job: a whole node for a trial, so that both nodes train.
+
+    Ray gives each of its nodes 15 s to come up and ends it then: on a machine that is kept busy by others, a job of
+    which that became is submitted again, twice at most.
+    """
+
+    def __init__(self, site: SlurmSite, folder: Path, recipe: str, *options: str) -> None:
+        self.site = site
+        self.tiny = TinySweep.written(folder / "here", folder / "shared", question=SIX_TRIALS, recipe=recipe)
+        self.tries = 0
+        self._options = options
+        self._submit()
+
+    @property
+    def said(self) -> str:
+        log = self.tiny.here / f"dermtune-{self.id}.log"
+        return log.read_text() if log.exists() else ""
+
+    def trains(self) -> bool:
+        self.check()
+        return any(self.tiny.folder.glob("trials/*/history.csv"))
+
+    def queued_again(self) -> bool:
+        return queued_again(self.site, self.id)
+
+    def completed(self, restarts: int) -> bool:
+        self.check()
+        return state(self.site, self.id) == ("COMPLETED", "0:0", str(restarts))
+
+    def check(self) -> None:
+        """That it has not failed."""
+        now = state(self.site, self.id)
+        if now == ("FAILED", "1:0", "0") and "the sweep was not started" in self.said and self.tries < 3:
+            self._submit()
+        else:
+            assert now[0] in ("PENDING", "RUNNING", "COMPLETING", "COMPLETED"), f"{now}: {self.said}"
+
+    def _submit(self) -> None:
+        self.tries += 1
+        sweep = self.tiny.command("--cpus-per-trial", "2", "--gpus-per-trial", "0")[3:]
+        ours = {
+            "DERMTUNE_CACHE": str(self.tiny.shared / "cache"),
+            "DERMTUNE_VENV": sys.prefix,
+            "PYTHONPATH": str(ROOT),
+            "RAY_worker_niceness": "0",  # else whatever else this machine does comes first,
+            "OMP_WAIT_POLICY": "PASSIVE",  # and threads that wait keep a core from those that work
+        }
+        self.id = self.site.submit(self.tiny.here, *self._options, SCRIPT, *sweep, **ours)
+
+
+def check_both_nodes_trained_and_all_is_whole(tiny: TinySweep) -> None:
+    trials = tiny.trials().values()
+    assert len(trials) == 6
+    assert {trial["host"] for trial in trials} == {"n1", "n2"}
+    assert verify.main([str(tiny.folder)]) == 0
+
+
+@pytest.mark.slow
+def test_a_sweep_trains_on_both_nodes_of_a_job(site, tmp_path):
+    job = Submitted(site, tmp_path, RECIPE)
+    wait_until(lambda: job.completed(0), "the job's end", PATIENCE)
+    check_both_nodes_trained_and_all_is_whole(job.tiny)
+    wait_until(site.is_idle, "nodes on which nothing is left")
+
+
+@pytest.mark.slow
+def test_a_sweep_on_both_nodes_stops_at_the_warning_and_goes_on_at_the_next_start(site, tmp_path):
+    job = Submitted(site, tmp_path, LONGER)
+    wait_until(job.trains, "the first epoch", PATIENCE)
+    site.run("scancel", "--batch", "--signal=USR1", job.id)
+    wait_until(job.queued_again, "the job in the queue again", PATIENCE)
+    assert "Stopped by SIGUSR1" in job.said
+    wait_until(lambda: job.completed(1), "the job's end", PATIENCE)
+    check_both_nodes_trained_and_all_is_whole(job.tiny)
+
+
+@pytest.mark.slow
+def test_the_time_limit_itself_sends_the_warning_and_the_next_start_goes_on(site, tmp_path):
+    job = Submitted(site, tmp_path, ENDLESS, "--time=4", "--signal=B:USR1@60")
+    wait_until(job.queued_again, "the job in the queue again", PATIENCE)
+    assert "Stopped by SIGUSR1" in job.said
+    before = {path: path.read_text() for path in job.tiny.folder.glob("trials/*/history.csv")}
+    assert before
+    wait_until(lambda: any(path.read_text() != text for path, text in before.items()), "more epochs", PATIENCE)
+    assert all(path.read_text().startswith(text) for path, text in before.items())

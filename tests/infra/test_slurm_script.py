@@ -77,6 +77,13 @@ def test_the_sweep_gets_the_arguments_as_they_were_and_the_address_of_ray(job):
     assert asked[asked.index("--min-nodes") + 1] == "2"
 
 
+def test_what_a_killed_start_left_on_the_nodes_is_ended_before_ray_comes_up(job):
+    job.end(job.start("question.py"))
+    before, after = (job.here / "srun.calls").read_text().splitlines()
+    assert before.endswith("ray stop --force")
+    assert "ray symmetric-run" in after
+
+
 def test_every_job_has_a_token_of_its_own_and_writes_it_nowhere(job):
     tokens = set()
     for _ in range(2):

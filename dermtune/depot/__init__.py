@@ -1,0 +1,8 @@
+"""A storage between nodes that share no folder: trials send what they leave, the driver brings it home."""
+
+from dermtune.depot.carrying import Carrier, attempts_at
+from dermtune.depot.keeping import collect, depot_of, settle
+from dermtune.depot.parcels import Depot
+from dermtune.depot.store import DepotError, Store
+
+__all__ = ["Carrier", "Depot", "DepotError", "Store", "attempts_at", "collect", "depot_of", "settle"]

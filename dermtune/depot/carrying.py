@@ -1,0 +1,76 @@
+"""A trial's way between the folder where it trains and a storage that other nodes and the driver see."""
+
+import contextlib
+import json
+from collections.abc import Callable
+
+from dermtune.checkpoints import SEAL, newest_sealed, step_of
+from dermtune.depot.parcels import Depot, Parcel
+from dermtune.depot.store import DepotError
+from dermtune.ledger import Attempt, TrialFolder, attempts_of, merged, write_attempts
+
+
+class Carrier:
+    """Carries one attempt at a trial. Every method may raise DepotError but `epoch`, which says it and goes on."""
+
+    def __init__(self, depot: Depot, trial: TrialFolder) -> None:
+        """A carrier of what is in the folder, which is this process's alone."""
+        self._depot = depot
+        self._trial = trial
+        self._is_delivered = False
+        self._is_away = False
+
+    def bring(self, on_notice: Callable[[str], None]) -> None:
+        """Make the folder what the trial has come to anywhere: its result, else its latest epoch that is whole."""
+        parcels = self._depot.parcels(self._trial.path.name)
+        known = [attempts_at(self._trial), *(attempts_in(self._depot, parcel) for parcel in parcels)]
+        for parcel in parcels:
+            try:
+                if self._take(parcel):
+                    break
+            except ValueError as error:
+                on_notice(f"has sent what is not whole ({error}): what it sent before is used")
+        if any(known):
+            write_attempts(self._trial.attempts_file, merged(*known))
+
+    def epoch(self, on_notice: Callable[[str], None]) -> None:
+        """Send the epoch that has just ended. A storage that is away is waited for once, and then only asked."""
+        try:
+            self._depot.send_epoch(self._trial, patience=0.0 if self._is_away else None)
+            self._is_away = False
+        except DepotError as error:
+            if not self._is_away:
+                on_notice(f"could not send its epoch and goes on without: {error}")
+            self._is_away = True
+
+    def deliver(self) -> None:
+        """Send the result, unless it is there."""
+        if not self._is_delivered:
+            self._depot.send_result(self._trial)
+            self._is_delivered = True
+
+    def _take(self, parcel: Parcel) -> bool:
+        """Whether the folder is now at least as far as the parcel. Raises ValueError where that is damaged."""
+        here = newest_sealed(self._trial.checkpoint)
+        if self._trial.is_done():
+            self._is_delivered = parcel.is_result
+            return True
+        if not parcel.is_result and here and step_of(here) >= parcel.step:
+            return True
+        names = [name for name in self._depot.listed(parcel) if name != "attempts.json"]
+        last = [name for name in names if name.endswith(SEAL) or name == "manifest.json"]
+        self._depot.fetch(parcel, [*(name for name in names if name not in last), *last], self._trial)
+        self._is_delivered = parcel.is_result
+        return True
+
+
+def attempts_at(trial: TrialFolder) -> tuple[Attempt, ...]:
+    """What is written down of it in the folder; a history that came from elsewhere is no account."""
+    return trial.attempts() if trial.attempts_file.exists() else ()
+
+
+def attempts_in(depot: Depot, parcel: Parcel) -> tuple[Attempt, ...]:
+    """What the trial had taken when it sent this; none where it does not say."""
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        return attempts_of(json.loads(depot.content(parcel, "attempts.json")))
+    return ()

@@ -1,0 +1,92 @@
+"""The storage as an S3 that is really there, away, or slow to answer: moto's, on this machine."""
+
+import threading
+
+import psutil
+import pytest
+
+from dermtune.arguments import parse
+from dermtune.depot import Carrier, Depot, DepotError, Store, collect
+from dermtune.depot.store import _opened
+from dermtune.ledger import SweepFolder
+from tests.test_depot import TRIAL, finished, on_node, trained
+from tests.tracking_server import ACCESS, BUCKET, free_port, s3, s3_client
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """Endpoint of an S3 that the environment names."""
+    with s3() as endpoint:
+        for name, value in {**ACCESS, "AWS_ENDPOINT_URL": endpoint}.items():
+            monkeypatch.setenv(name, value)
+        _opened.cache_clear()
+        yield endpoint
+    _opened.cache_clear()
+
+
+def process_of(endpoint):
+    """That of the S3, which is a child of ours."""
+    port = endpoint.rpartition(":")[2]
+    return next(child for child in psutil.Process().children() if port in child.cmdline())
+
+
+@pytest.fixture
+def depot(server):
+    return Depot(store=Store(uri=f"s3://{BUCKET}/sweeps"), key="sweep-1", patience=60.0, last_patience=60.0)
+
+
+def test_a_trial_that_moved_between_nodes_comes_home_through_s3_and_leaves_nothing_there(tmp_path, depot, server):
+    Carrier(depot, trained(on_node(tmp_path, "a"), 3)).epoch(pytest.fail)
+    elsewhere = on_node(tmp_path, "b")
+    carrier = Carrier(depot, elsewhere)
+    carrier.bring(pytest.fail)
+    assert elsewhere.epochs_kept() == 1
+    finished(elsewhere)
+    carrier.deliver()
+    trial = SweepFolder(tmp_path / "ledger").trial(TRIAL)
+    collect(depot, trial)
+    assert trial.is_done()
+    assert trial.manifest() == elsewhere.manifest()
+    listed = s3_client(server).list_objects_v2(Bucket=BUCKET).get("Contents", ())
+    assert [one["Key"] for one in listed if one["Size"]] == []
+
+
+def test_an_s3_that_does_not_answer_for_a_while_is_waited_for(tmp_path, depot, server):
+    process = process_of(server)
+    process.suspend()
+    goes_on = threading.Timer(3.0, process.resume)
+    goes_on.start()
+    Carrier(depot, trained(on_node(tmp_path, "a"), 3)).epoch(pytest.fail)
+    goes_on.join()
+    assert [parcel.step for parcel in depot.parcels(TRIAL)] == [3]
+
+
+@pytest.mark.parametrize("where", ["another bucket", "another port"])
+def test_an_s3_that_cannot_be_used_is_told_in_a_line_without_a_secret(server, where):
+    uri = f"s3://{BUCKET if where == 'another port' else 'nowhere'}/sweeps"
+    if where == "another port":
+        uri += f"?endpoint_override=127.0.0.1:{free_port()}&scheme=http"
+    with pytest.raises(DepotError) as refused:
+        Depot(store=Store(uri=uri), key="sweep-1").check()
+    said = str(refused.value)
+    assert said.startswith(f"{uri.partition('?')[0]} must let us write sweep-1/")
+    assert "\n" not in said
+    assert not [secret for secret in (ACCESS["AWS_ACCESS_KEY_ID"], "geheim") if f"{secret}'" in said]
+
+
+@pytest.mark.parametrize(
+    ("uri", "must"),
+    [
+        ("s3://anna:geheim@lab/sweeps", "must hold no user and no password"),
+        ("s3:///sweeps", "must be s3://BUCKET/PREFIX or file:///FOLDER"),
+        ("file://host/folder", "must be s3://BUCKET/PREFIX or file:///FOLDER"),
+        ("runs", "must be s3://BUCKET/PREFIX or file:///FOLDER"),
+        ("s3://lab/sweeps?access_key=geheim", "may set endpoint_override, region, scheme of S3"),
+    ],
+)
+def test_a_uri_that_is_no_storage_or_holds_a_secret_is_refused_without_showing_it(uri, must, capsys):
+    with pytest.raises(SystemExit):
+        parse(["question.py", "--storage", uri])
+    said = capsys.readouterr().err
+    assert must in said
+    assert "geheim" not in said
