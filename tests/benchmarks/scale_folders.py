@@ -14,10 +14,10 @@ from analysis.metrics import overall_scores
 from analysis.predictions import Predictions, write_predictions
 from dermtune.data.dataset import open_dataset
 from dermtune.data.place import Place
-from dermtune.execution import fingerprints
 from dermtune.ledger import Attempt, SweepFolder, TrialFolder, bill
 from dermtune.ledger.meter import write_attempts
 from dermtune.loading import load_recipe, load_sweep
+from dermtune.opened import fingerprints
 from dermtune.origin import origin
 from dermtune.plan import Plan, Trial, plan
 from tests.finished_sweep import long_tail
