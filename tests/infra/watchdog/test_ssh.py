@@ -123,7 +123,7 @@ def test_a_machine_with_another_key_at_the_same_address_is_not_entered(way, sshd
 
 def test_a_machine_that_takes_too_long_is_not_waited_for_and_a_folder_that_is_not_there_is_told(way):
     remote, rented = way
-    slow = replace(remote, python=["sleep", "5", "#"])
+    slow = replace(remote, python=["sh", "-c", "sleep 5"])
     with pytest.raises(RemoteError, match="ssh gave no answer within 1 s"):
         slow.look(within=1)
     with pytest.raises(RemoteError, match=r"rsync .*code"):
