@@ -78,6 +78,10 @@ class SlurmSite:
         """Whether both nodes wait for work, and nothing is left of a job on either."""
         return self.run("sinfo", "--noheader", "--format=%D %t").split() == ["2", "idle"]
 
+    def logs(self) -> list[str]:
+        """The end of what each of its processes says."""
+        return [f"{path.name}:\n{path.read_text()[-3000:]}" for path in sorted(self.folder.glob("slurm*.log"))]
+
     def job(self, job: str) -> dict[str, str]:
         """What `scontrol show job` says of it."""
         return dict(re.findall(r"(\S+?)=(\S*)", self.run("scontrol", "show", "--oneliner", "job", job)))

@@ -37,13 +37,13 @@ def state(site: SlurmSite, job: str) -> tuple[str, str, str]:
 
 
 def queued_again(site: SlurmSite, job: str) -> bool:
-    """Whether it waits for its next start, which is then brought forward.
+    """Whether it waits for its next start, which is then brought forward: SLURM waits two minutes.
 
-    SLURM waits two minutes, for its nodes to end the start before.
+    Not to the very second: nodes launch no start that is as old, by their clock's seconds, as the last one's end.
     """
     if state(site, job) != ("PENDING", "0:0", "1") or not site.is_idle():
         return False
-    site.run("scontrol", "update", f"jobid={job}", "starttime=now")
+    site.run("scontrol", "update", f"jobid={job}", "starttime=now+3")
     return True
 
 
@@ -121,7 +121,8 @@ class Submitted:
         if now == ("FAILED", "1:0", "0") and "the sweep was not started" in self.said and self.tries < 3:
             self._submit()
         else:
-            assert now[0] in ("PENDING", "RUNNING", "COMPLETING", "COMPLETED"), f"{now}: {self.said}"
+            told = "\n".join([str(now), self.said, *self.site.logs()])
+            assert now[0] in ("PENDING", "RUNNING", "COMPLETING", "COMPLETED"), told
 
     def _submit(self) -> None:
         self.tries += 1
