@@ -45,7 +45,7 @@ def whole():
 
 
 def test_the_terminal_draws_a_character_a_seed(report):
-    assert [(arm, seeds) for arm, seeds, _ in picture(report)] == [
+    assert [(arm, seeds) for arm, seeds, _ in picture(report, 24)] == [
         ("baseline", "━━━━━━━━"),
         ("arm0", "━━━━━━━?"),
         ("arm1", "━━✓·····"),
@@ -87,7 +87,7 @@ def test_each_decided_arms_interval_is_told_at_its_own_level(report):
 def test_fixed_repeats_have_no_such_part():
     fixed = compare(study("fixed"), quick=True)
     assert repeats_section(fixed) is None
-    assert picture(fixed) == ()
+    assert picture(fixed, 24) == ()
     assert json.loads(render_json(fixed))["repeats"] is None
 
 

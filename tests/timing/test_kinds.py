@@ -87,6 +87,7 @@ def test_a_timing_is_known_by_all_that_changes_it_and_by_nothing_else(monkeypatc
         "cpus": 2,
         "gpus": 1.0,
         "beside": 2,
+        "micro_batch": 4,
     }
     assert set(changes) == {field.name for field in fields(Asked)}
     keys = {name: replace(ASKED, **{name: value}).key(CONFIG) for name, value in changes.items()}
