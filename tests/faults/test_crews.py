@@ -67,7 +67,8 @@ def test_the_processes_of_a_trial_listen_on_loopback_alone_and_a_signal_stops_th
     driver = under_way(long, *TOGETHER)
     wait_until(trains(long), "the first epoch", 400)
     listening = [(name, s.laddr.ip) for name, s in connections(psutil.Process(driver.pid)) if s.status == "LISTEN"]
-    assert {"ray::ImplicitFunc.train", "ray::_Other.follow"} <= {name for name, _ in listening}
+    # The one that tells Ray of its epochs is called by what it does, which for moments is nothing.
+    assert {"ray::ImplicitFunc", "ray::_Other"} <= {name.partition(".")[0] for name, _ in listening}
     assert [(name, ip) for name, ip in listening if not is_loopback(ip)] == []
     driver.send_signal(signal.SIGTERM)
     code, line, took, left = ended(driver)
