@@ -292,7 +292,9 @@ def test_a_killed_sweep_goes_on_and_ends_with_the_same_predictions_as_an_undistu
 
 
 @pytest.mark.usefixtures("no_signal_ignored")
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)]
+)
 def test_a_signal_stops_in_order_with_its_own_code_and_says_how_to_go_on(arguments, number, code):
     driver = started(arguments)
     wait_for(lambda: list(Path().glob("runs/*/trials/*/history.csv")))
