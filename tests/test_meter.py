@@ -5,11 +5,12 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
 from dermtune.ledger import Diverged, LedgerError, TrialFolder, meter
-from dermtune.ledger.meter import Meter, read_attempts
+from dermtune.ledger.meter import Attempt, Meter, merged, read_attempts
 
 
 @pytest.fixture
@@ -199,3 +200,11 @@ def test_no_thread_outlives_its_attempt(folder):
     with folder.metered(gpus=0.0, usd_per_hour=None):
         assert threading.active_count() == before + 1
     assert threading.active_count() == before
+
+
+def test_of_two_accounts_of_an_attempt_the_longer_counts_with_the_end_that_either_knows():
+    cut_off = Attempt(started="a", seconds=9.0, kept_seconds=4.0, gpus=0.0, usd_per_hour=None, ended=None)
+    taken_up = replace(cut_off, seconds=8.0, ended="interrupted")
+    after = replace(cut_off, started="b", seconds=1.0, kept_seconds=1.0, ended="done")
+    assert merged([cut_off], [taken_up, after]) == (replace(cut_off, ended="interrupted"), after)
+    assert merged([taken_up, after], [cut_off]) == (replace(cut_off, ended="interrupted"), after)

@@ -143,9 +143,15 @@ def merged(*accounts: Iterable[Attempt]) -> tuple[Attempt, ...]:
     for attempt in itertools.chain(*accounts):
         if attempt.started is None:  # from before they were metered: every account has it
             unknown = unknown or [attempt]
-        elif attempt.seconds >= known.get(attempt.started, attempt).seconds:
-            known[attempt.started] = attempt
+        else:
+            known[attempt.started] = _longer(known.get(attempt.started, attempt), attempt)
     return (*unknown, *(known[started] for started in sorted(known)))
+
+
+def _longer(one: Attempt, other: Attempt) -> Attempt:
+    """Of two accounts of one attempt the longer, with its end if either knows it: who was cut off never says."""
+    longer = other if other.seconds >= one.seconds else one
+    return replace(longer, ended=longer.ended or one.ended or other.ended)
 
 
 def write_attempts(path: Path, attempts: Sequence[Attempt]) -> None:
