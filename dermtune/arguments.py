@@ -94,28 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--data", type=Path, metavar="DIR", help="where the recipe's images and metadata are")
     add("--seeds", type=whole_number, metavar="N", help="the first N seeds of the sweep; more can be added later")
     add("--out", type=Path, default=Path("runs"), metavar="DIR", help="default: runs/")
-    add("--address", metavar="ADDR", help="a running Ray cluster; default: a local one, made and stopped")
-    add(
-        "--storage", type=storage_uri, metavar="URI",
-        help="s3://BUCKET/PREFIX: what trials send on nodes that do not see OUT; default: all nodes see OUT",
-    )  # fmt: skip
-    add(
-        "--wait-for-nodes", type=_amount, default=0.0, metavar="MIN",
-        help="minutes to wait for a node that a trial fits on, where a cluster grows by itself; default: none",
-    )  # fmt: skip
-    add(
-        "--gpus-per-trial", type=_amount, metavar="F",
-        help="a fraction shares a GPU, 4 are four processes; default: the recipe's, or one each where there is one",
-    )  # fmt: skip
-    add("--cpus-per-trial", type=_positive, metavar="F", help="cores of a trial; default: the recipe's")
-    add(
-        "--processes-per-trial", type=whole_number, metavar="N",
-        help="processes that train a trial together, a GPU or a part of its cores each; default: the recipe's",
-    )  # fmt: skip
-    add(
-        "--micro-batch", type=_micro_batch, metavar="N",
-        help="images that a forward pass holds, or auto: as many as a GPU has room for; default: the recipe's",
-    )  # fmt: skip
+    _add_machines(parser)
     add(
         "--tracking-uri", type=tracking_uri, default="sqlite:///mlflow.db", metavar="URI",
         help="MLflow's store or server; default: sqlite:///mlflow.db",
@@ -140,6 +119,33 @@ def _parser() -> argparse.ArgumentParser:
     add("--max-usd", type=_positive, metavar="X", help="the same in dollars; needs --usd-per-hour")
     add("--usd-per-hour", type=_positive, metavar="Y", help="price of a GPU hour, or of a trial's without a GPU")
     return parser
+
+
+def _add_machines(parser: argparse.ArgumentParser) -> None:
+    """Where trials run, and what each one occupies there."""
+    add = parser.add_argument
+    add("--address", metavar="ADDR", help="a running Ray cluster; default: a local one, made and stopped")
+    add(
+        "--storage", type=storage_uri, metavar="URI",
+        help="s3://BUCKET/PREFIX: what trials send on nodes that do not see OUT; default: all nodes see OUT",
+    )  # fmt: skip
+    add(
+        "--wait-for-nodes", type=_amount, default=0.0, metavar="MIN",
+        help="minutes to wait for a node that a trial fits on, where a cluster grows by itself; default: none",
+    )  # fmt: skip
+    add(
+        "--gpus-per-trial", type=_amount, metavar="F",
+        help="a fraction shares a GPU, 4 are four processes; default: the recipe's, or one each where there is one",
+    )  # fmt: skip
+    add("--cpus-per-trial", type=_positive, metavar="F", help="cores of a trial; default: the recipe's")
+    add(
+        "--processes-per-trial", type=whole_number, metavar="N",
+        help="processes that train a trial together, a GPU or a part of its cores each; default: the recipe's",
+    )  # fmt: skip
+    add(
+        "--micro-batch", type=_micro_batch, metavar="N",
+        help="images that a forward pass holds, or auto: as many as a GPU has room for; default: the recipe's",
+    )  # fmt: skip
 
 
 def _micro_batch(text: str) -> int | Literal["auto"]:
