@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from infra.watchdog.decision import State
 from infra.watchdog.journal import Charge, Place
 from infra.watchdog.limits import Rent
 from infra.watchdog.standing import Standing
+from infra.watchdog.state import State
 from infra.watchdog.view import EVERY, Glance, View
 from tests.infra.watchdog.conftest import HOUR, LIMITS
 
@@ -23,7 +23,7 @@ CHARGE = Charge(
     api_url="",
     place=PLACE,
     limits=replace(LIMITS, max_usd=40.0, deadline=12 * HOUR),
-    state=State(rent=Rent(since=0.0, usd_per_hour=2.39), active=NOW - 40, pulled=NOW - 130),
+    state=State(rent=Rent(since=0.0, usd_per_hour=2.39), active=NOW - 40, begun=True, pulled=NOW - 130),
 )
 STANDING = Standing(n_trials=40, n_done=11, n_failed=1, over=False)
 
