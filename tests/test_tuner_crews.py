@@ -10,6 +10,7 @@ from ray.exceptions import ActorDiedError, RayTaskError
 from dermtune.crew import no_others
 from dermtune.tuner import crews
 from dermtune.tuner.crews import LostProcess, _heard, _wait_for, _Watch, gathering, reserved
+from dermtune.tuner.fitting import Asked
 from dermtune.tuner.memory import lacks_memory
 
 
@@ -26,10 +27,10 @@ def test_the_death_of_another_process_is_no_error_of_the_trials():
 
 
 def test_tune_reserves_a_like_part_of_cores_and_gpus_for_each_process_and_all_at_once():
-    four = reserved(4, 8, 4.0)
+    four = reserved(Asked(cpus=8, gpus=4.0, processes=4))
     assert isinstance(four, tune.PlacementGroupFactory)
     assert four.bundles == [{"CPU": 2.0, "GPU": 1.0}] * 4
-    assert reserved(1, 8, 0.5) == {"cpu": 8, "gpu": 0.5}
+    assert reserved(Asked(cpus=8, gpus=0.5)) == {"cpu": 8, "gpu": 0.5}
 
 
 def test_a_trial_of_one_process_gathers_nobody():

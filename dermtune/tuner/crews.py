@@ -23,6 +23,7 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from dermtune.crew import Crew, Gather, no_others
 from dermtune.data.place import Place
 from dermtune.plan import Trial
+from dermtune.tuner.fitting import Asked
 from dermtune.tuner.memory import lacks_memory
 
 GRACE = 5.0
@@ -44,18 +45,14 @@ class LostProcess(RuntimeError):
     """One of the processes of a trial has died: the trial is tried again, as where its worker has."""
 
 
-def reserved(
-    processes: int, cpus: float, gpus: float, *, on_one_node: bool = False
-) -> dict[str, float] | tune.PlacementGroupFactory:
-    """What Tune reserves for a trial: of several processes a bundle each, on one node where one has the room.
-
-    `on_one_node` allows no other: the processes must all see the trial's checkpoint.
-    """
+def reserved(asked: Asked) -> dict[str, float] | tune.PlacementGroupFactory:
+    """What Tune reserves for a trial: of several processes a bundle each, on one node where one has the room."""
+    cpus, gpus, processes = asked.cpus, asked.gpus or 0.0, asked.processes
     if processes == 1:
         return {"cpu": cpus, "gpu": gpus}
     return tune.PlacementGroupFactory(
         [{"CPU": cpus / processes, "GPU": gpus / processes}] * processes,
-        strategy="STRICT_PACK" if on_one_node else "PACK",
+        strategy="STRICT_PACK" if asked.on_one_node else "PACK",
     )
 
 
