@@ -110,6 +110,7 @@ class Events(tune.Callback):
 
     @override
     def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        self._chooser.lose(trial.trial_id)
         for ours in self._open(trial):
             what = "ran out of memory" if ours.trial_id in self._said else "lost its worker"
             what = "lost its storage" if ours.trial_id in self._unsent else what
