@@ -1,5 +1,6 @@
 """What a trial sends to a storage comes home whole or not at all, whatever is cut off, damaged or away."""
 
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from dermtune.checkpoints import newest_whole, seal
 from dermtune.depot import Carrier, Depot, DepotError, Store, collect, depot_of, settle
 from dermtune.depot.parcels import LIST
-from dermtune.ledger import SweepFolder
+from dermtune.ledger import LedgerError, SweepFolder
 
 TRIAL = "0123456789abcdef"
 SCORES = {"test": {"balanced_accuracy": 0.5}, "val": {"balanced_accuracy": 0.4}}
@@ -184,6 +185,122 @@ def test_what_starts_without_a_storage_left_is_sent_to_the_nodes(tmp_path, depot
     Carrier(depot, elsewhere).bring(pytest.fail)
     assert newest_whole(elsewhere.checkpoint, pytest.fail).name == "checkpoint-3"
     assert elsewhere.attempts() == ledger.trial(TRIAL).attempts()
+
+
+def damage(depot, name):
+    """Alter every file of that name in the storage."""
+    for path in files_of(depot):
+        if path.name == name:
+            path.write_bytes(b"other")
+
+
+@contextlib.contextmanager
+def away_for(monkeypatch, *names):
+    """In this block the storage is away as soon as a file of these names is asked for."""
+
+    def away_or(ask):
+        def answer(store, asked, *args, **options):
+            if asked.rpartition("/")[2] in names:
+                raise DepotError("it is away")
+            return ask(store, asked, *args, **options)
+
+        return answer
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "fetch", away_or(Store.fetch))
+        patched.setattr(Store, "read", away_or(Store.read))
+        yield
+
+
+@pytest.mark.parametrize("name", ["parcel.json", "test.parquet", "attempts.json", "manifest.json"])
+def test_a_result_outlives_a_storage_that_goes_away_while_it_comes_and_is_fetched_later(
+    tmp_path, depot, ledger, monkeypatch, name
+):
+    sent = on_node(tmp_path, "a")
+    with sent.metered(gpus=0, usd_per_hour=2.0):
+        trained(sent, 3)
+    Carrier(depot, finished(sent)).deliver()
+    with away_for(monkeypatch, name):
+        for fetch in (lambda: collect(depot, ledger.trial(TRIAL)), lambda: settle(depot, ledger, pytest.fail)):
+            with pytest.raises(DepotError, match="it is away"):
+                fetch()
+        assert not ledger.trial(TRIAL).is_done()
+    settle(depot, ledger, pytest.fail)
+    assert ledger.trial(TRIAL).manifest() == sent.manifest()
+    assert ledger.trial(TRIAL).attempts() == sent.attempts()
+
+
+def test_a_trial_that_cannot_be_told_how_far_it_is_does_not_start_from_scratch(tmp_path, depot, monkeypatch):
+    Carrier(depot, trained(on_node(tmp_path, "a"), 3)).epoch(pytest.fail)
+    elsewhere = on_node(tmp_path, "b")
+    with away_for(monkeypatch, "model.safetensors"), pytest.raises(DepotError, match="it is away"):
+        Carrier(depot, elsewhere).bring(pytest.fail)
+    assert [parcel.step for parcel in depot.parcels(TRIAL)] == [3]
+    Carrier(depot, elsewhere).bring(pytest.fail)
+    assert newest_whole(elsewhere.checkpoint, pytest.fail).name == "checkpoint-3"
+
+
+def test_what_is_damaged_in_the_drivers_folder_costs_no_result(tmp_path, depot, ledger):
+    Carrier(depot, finished(trained(on_node(tmp_path, "a"), 3))).deliver()
+    account = ledger.trial(TRIAL).attempts_file
+    account.parent.mkdir(parents=True)
+    account.write_text("{")
+    for fetch in (lambda: collect(depot, ledger.trial(TRIAL)), lambda: settle(depot, ledger, pytest.fail)):
+        with pytest.raises(LedgerError, match=r"attempts\.json must hold what the trial's attempts took"):
+            fetch()
+    account.unlink()
+    settle(depot, ledger, pytest.fail)
+    assert ledger.trial(TRIAL).is_done()
+
+
+def test_a_result_that_is_home_is_done_though_the_storage_cannot_be_emptied(tmp_path, depot, ledger, monkeypatch):
+    Carrier(depot, finished(trained(on_node(tmp_path, "a"), 3))).deliver()
+
+    def away(*_, **__):
+        raise DepotError("it is away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "remove", away)
+        collect(depot, ledger.trial(TRIAL))
+    assert ledger.trial(TRIAL).is_done()
+    settle(depot, ledger, pytest.fail)
+    assert files_of(depot) == []
+
+
+def test_what_a_damaged_result_took_is_billed(tmp_path, depot, ledger):
+    sent = on_node(tmp_path, "a")
+    with sent.metered(gpus=0, usd_per_hour=2.0):
+        trained(sent, 3)
+    Carrier(depot, finished(sent)).deliver()
+    damage(depot, "test.parquet")
+    settle(depot, ledger, [].append)
+    assert ledger.trial(TRIAL).attempts() == sent.attempts()
+
+
+@pytest.mark.parametrize("name", ["parcel.json", "history.csv", "attempts.json"])
+def test_a_start_goes_on_from_the_epoch_before_one_that_is_damaged(tmp_path, depot, ledger, name):
+    here = on_node(tmp_path, "a")
+    Carrier(depot, trained(here, 3)).epoch(pytest.fail)
+    with here.metered(gpus=0, usd_per_hour=2.0):
+        Carrier(depot, trained(here, 6)).epoch(pytest.fail)
+    [newest] = [path for path in files_of(depot) if path.name == name and "/6-" in str(path)]
+    newest.write_bytes(b"other")
+    settle(depot, ledger, pytest.fail)
+    assert len(ledger.trial(TRIAL).history_rows()) == 1
+
+
+def test_epochs_that_are_damaged_take_no_place_of_those_that_are_sent_after_them(tmp_path, depot):
+    here = on_node(tmp_path, "a")
+    for step in (6, 9):
+        Carrier(depot, trained(here, step)).epoch(pytest.fail)
+    damage(depot, "model.safetensors")
+    elsewhere, notices = on_node(tmp_path, "b"), []
+    carrier = Carrier(depot, elsewhere)
+    carrier.bring(notices.append)
+    assert len(notices) == 2
+    trained(elsewhere, 3)
+    carrier.epoch(pytest.fail)
+    assert [parcel.step for parcel in depot.parcels(TRIAL)] == [3]
 
 
 class Away:

@@ -2,7 +2,7 @@
 
 from dermtune.depot.carrying import Carrier, attempts_at
 from dermtune.depot.keeping import collect, depot_of, settle
-from dermtune.depot.parcels import Depot
+from dermtune.depot.parcels import Damaged, Depot
 from dermtune.depot.store import DepotError, Store
 
-__all__ = ["Carrier", "Depot", "DepotError", "Store", "attempts_at", "collect", "depot_of", "settle"]
+__all__ = ["Carrier", "Damaged", "Depot", "DepotError", "Store", "attempts_at", "collect", "depot_of", "settle"]

@@ -1,11 +1,10 @@
 """A trial's way between the folder where it trains and a storage that other nodes and the driver see."""
 
-import contextlib
 import json
 from collections.abc import Callable
 
 from dermtune.checkpoints import SEAL, newest_sealed, step_of
-from dermtune.depot.parcels import Depot, Parcel
+from dermtune.depot.parcels import Damaged, Depot, Parcel
 from dermtune.depot.store import DepotError
 from dermtune.ledger import Attempt, TrialFolder, attempts_of, merged, write_attempts
 
@@ -21,15 +20,19 @@ class Carrier:
         self._is_away = False
 
     def bring(self, on_notice: Callable[[str], None]) -> None:
-        """Make the folder what the trial has come to anywhere: its result, else its latest epoch that is whole."""
+        """Make the folder what the trial has come to anywhere: its result, else its latest epoch that is whole.
+
+        What is not whole is removed: it would be counted among the epochs that are kept.
+        """
         parcels = self._depot.parcels(self._trial.path.name)
         known = [attempts_at(self._trial), *(attempts_in(self._depot, parcel) for parcel in parcels)]
         for parcel in parcels:
             try:
                 if self._take(parcel):
                     break
-            except ValueError as error:
+            except Damaged as error:
                 on_notice(f"has sent what is not whole ({error}): what it sent before is used")
+                self._depot.remove([parcel])
         if any(known):
             write_attempts(self._trial.attempts_file, merged(*known))
 
@@ -50,7 +53,7 @@ class Carrier:
             self._is_delivered = True
 
     def _take(self, parcel: Parcel) -> bool:
-        """Whether the folder is now at least as far as the parcel. Raises ValueError where that is damaged."""
+        """Whether the folder is now at least as far as the parcel. Raises Damaged."""
         here = newest_sealed(self._trial.checkpoint)
         if self._trial.is_done():
             self._is_delivered = parcel.is_result
@@ -70,7 +73,12 @@ def attempts_at(trial: TrialFolder) -> tuple[Attempt, ...]:
 
 
 def attempts_in(depot: Depot, parcel: Parcel) -> tuple[Attempt, ...]:
-    """What the trial had taken when it sent this; none where it does not say."""
-    with contextlib.suppress(ValueError, KeyError, TypeError):
-        return attempts_of(json.loads(depot.content(parcel, "attempts.json")))
-    return ()
+    """What the trial had taken when it sent this; none where it does not say. Raises DepotError."""
+    try:
+        account = depot.content(parcel, "attempts.json")
+    except Damaged:
+        return ()
+    try:
+        return attempts_of(json.loads(account))
+    except (ValueError, KeyError, TypeError):
+        return ()

@@ -27,6 +27,13 @@ _PLACE = re.compile(r"[\w-]+/(?P<label>result|\d+)-(?P<sent>\d+)-[0-9a-f]+")
 """A trial's parcel, below the sweep's place: never another name, which could lead out of a sweep's folder."""
 
 
+class Damaged(Exception):
+    """What lies in the storage is not what was sent, or is gone: it counts for nothing.
+
+    Never a storage that is away: what lies there then is to be had later.
+    """
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parcel:
     """One that is whole."""
@@ -102,30 +109,34 @@ class Depot:
         }
 
     def listed(self, parcel: Parcel) -> Mapping[str, str]:
-        """The hashes of its files, by their names in the trial's folder. Raises ValueError where it is damaged."""
-        hashes = json.loads(self._content(parcel, LIST))
+        """The hashes of its files, by their names in the trial's folder. Raises Damaged."""
+        content = self._content(parcel, LIST)
+        try:
+            hashes = json.loads(content)
+        except ValueError:
+            hashes = None
         if not isinstance(hashes, dict) or not all(map(_is_inside, hashes)):
-            raise ValueError(f"{parcel.name}/{LIST} must list files of a trial's folder")
+            raise Damaged(f"{parcel.name}/{LIST} must list files of a trial's folder")
         return {str(name): str(of) for name, of in hashes.items()}
 
     def content(self, parcel: Parcel, name: str) -> bytes:
-        """One of its small files. Raises ValueError where it is not what was sent, or was not."""
+        """One of its small files. Raises Damaged where it is not what was sent, or was not."""
         content = self._content(parcel, name)
         if hashlib.sha256(content).hexdigest() != self.listed(parcel).get(name):
-            raise ValueError(f"{parcel.name}/{name} is not what was sent")
+            raise Damaged(f"{parcel.name}/{name} is not what was sent")
         return content
 
     def fetch(self, parcel: Parcel, names: Sequence[str], trial: TrialFolder) -> None:
-        """Bring these files of it, each whole. Raises ValueError where one is not what was sent."""
+        """Bring these files of it, each whole. Raises Damaged where one is not what was sent."""
         hashes = self.listed(parcel)
         for name in names:
             try:
                 came = self.store.fetch(f"{parcel.name}/{name}", trial.path / name, patience=self.patience)
             except FileNotFoundError:
-                raise ValueError(f"{parcel.name}/{name} is gone") from None
-            if came != hashes[name]:
+                raise Damaged(f"{parcel.name}/{name} is gone") from None
+            if came != hashes.get(name):
                 (trial.path / name).unlink()
-                raise ValueError(f"{parcel.name}/{name} is not what was sent")
+                raise Damaged(f"{parcel.name}/{name} is not what was sent")
 
     def remove(self, parcels: Sequence[Parcel]) -> None:
         """Remove parcels: first their lists, so that what is cut off here counts no more."""
@@ -152,7 +163,7 @@ class Depot:
         try:
             return self.store.read(f"{parcel.name}/{name}", patience=self.patience)
         except FileNotFoundError:
-            raise ValueError(f"{parcel.name}/{name} is gone") from None
+            raise Damaged(f"{parcel.name}/{name} is gone") from None
 
     def _send(self, trial: TrialFolder, label: str, hashes: Mapping[str, str], patience: float) -> None:
         """Send the files and, last, their list. The name is new each time: two workers never write one parcel.

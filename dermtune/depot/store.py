@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import hashlib
+import itertools
 import os
 import re
 import time
@@ -129,17 +130,17 @@ class Store:
         A disk of ours that is full, and where it may be so what is `absent`, are no fault of the storage: raised.
         """
         deadline = time.monotonic() + patience
-        for attempt in range(10**9):
+        waits = itertools.chain(_WAITS, itertools.repeat(_WAITS[-1]))
+        while True:
             try:
                 return operation()
             except OSError as error:
                 if error.errno in FULL or (absent and isinstance(error, FileNotFoundError)):
                     raise
-                wait = _WAITS[min(attempt, len(_WAITS) - 1)]
+                wait = next(waits)
                 if time.monotonic() + wait > deadline:
                     raise DepotError(f"{self} must let us {what}: {_said(error, self.uri)}") from None
                 time.sleep(wait)
-        raise AssertionError("unreachable")
 
 
 @functools.cache

@@ -147,11 +147,13 @@ class Events(tune.Callback):
             why = self._receiver.finished(trial)
         except OSError as error:
             self._stop.halted = unwritten(error)
+        except LedgerError as error:
+            self._stop.halted = str(error)
         else:
             if why is None:
                 self._monitors.finished(trial, scores)
             else:
-                self._monitors.failed(trial, f"{why}; the same command fetches it")
+                self._monitors.failed(trial, why)
 
     def _give_back(self, trial: Any, lacking: str, *, is_news: bool) -> None:
         """Leave the trials to other nodes; Tune's own trial is that of none from now on, and keeps its slot."""

@@ -5,8 +5,7 @@ from typing import Any
 
 from typing_extensions import override
 
-from dermtune.config import UserError
-from dermtune.depot import Depot, DepotError, attempts_at, collect
+from dermtune.depot import Damaged, Depot, DepotError, attempts_at, collect
 from dermtune.ledger import FailureStatus, Pruned, SweepFolder, attempts_of, merged, write_attempts
 from dermtune.plan import Trial
 
@@ -24,7 +23,7 @@ class Receiver:
         """It has taken so much."""
 
     def finished(self, trial: Trial) -> str | None:
-        """Why its result is not in the folder, a clause; None where it is."""
+        """Why its result is not in the folder, and what becomes of it; None where it is there."""
 
     def failed(self, trial: Trial, status: FailureStatus, reason: str, detail: str) -> None:
         """It has no result."""
@@ -68,7 +67,9 @@ class FromStorage(Receiver):
         try:
             collect(self._depot, files)
         except DepotError as error:
-            return str(error)
+            return f"{error}; the same command fetches it"
+        except Damaged as damage:
+            return f"{damage}; the same command trains it again"
         return None
 
     @override
@@ -87,5 +88,5 @@ class FromStorage(Receiver):
     def has_epochs(self, trial: Trial) -> bool:
         try:
             return any(parcel.step for parcel in self._depot.parcels(trial.trial_id, patience=0.0))
-        except UserError:
+        except DepotError:
             return False
