@@ -1,16 +1,24 @@
 """A sweep whose workers do not see its folder: all that they leave comes there through a storage."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import pytest
 
 from dermtune import tuner
 from dermtune.data.place import Place
-from dermtune.depot import depot_of, settle
+from dermtune.depot import Carrier, DepotError, Store, depot_of, settle
 from dermtune.ending import Ending
 from dermtune.ledger import SweepFolder
+from dermtune.signals import Signals
+from dermtune.tuner.events import Events
+from dermtune.tuner.receiving import FromStorage
+from dermtune.tuner.stopping import Stop
 from tests import tuner_workers as workers
 from tests.monitors import Heard
 from tests.plans import planned
-from tests.tuner_workers import Diary, Fake
+from tests.test_tuner_bundles import HEADS, titles
+from tests.tuner_workers import Diary, Fake, FakeTogether
 
 
 @pytest.fixture
@@ -37,3 +45,56 @@ def test_results_failures_and_histories_come_into_the_sweeps_folder_and_nodes_ke
     assert [path.name for path in on_node.iterdir()] == [raises.trial_id]
     settle(depot, folder, pytest.fail)
     assert [p for parcels in depot.all_parcels().values() for p in parcels if p.is_result] == []
+
+
+def test_after_the_worker_of_a_bundle_was_killed_no_head_that_is_home_is_trained_again(tmp_path):
+    folder, place = SweepFolder(tmp_path / "sweep"), Place(data_dir=tmp_path, cache_dir=tmp_path / "cache")
+    diary, heard, depot = Diary(tmp_path / "diary"), Heard(), depot_of(folder, f"file://{tmp_path}/storage")
+    together = FakeTogether(diary=diary, killed_after=2)
+    ending = tuner.run(
+        HEADS, folder, place, cpus=2, depot=depot, monitors=[heard], execute=Fake(diary=diary), together=together
+    )
+    assert ending == Ending(finished=4)
+    assert set(folder.done(HEADS)) == {trial.trial_id for trial in HEADS}
+    assert [note.trial for note in diary.notes()] == titles(0, 1, 2, 3) + titles(2, 3)
+    assert depot.all_parcels() == {}
+    assert [*(tmp_path / "cache" / "trials" / depot.key / "trials").iterdir()] == []
+
+
+@pytest.fixture
+def came(tmp_path):
+    """What a driver does of a result that was sent: the events, who hears them, the sweep's stop, folder and depot."""
+    folder, trial = SweepFolder(tmp_path / "sweep"), planned().trials[0]
+    depot = replace(depot_of(folder, f"file://{tmp_path}/storage"), patience=0.0)
+    sent = SweepFolder(tmp_path / "node").trial(trial.trial_id)
+    sent.write_history([{"epoch": 1, "train_loss": 1.0}])
+    scores = workers.seal(sent, trial, seconds=1.0)
+    Carrier(depot, sent).deliver()
+    heard, stop = Heard(), Stop(Signals())
+    events = Events(lambda _: [trial], folder, heard, stop, Signals(), None, FromStorage(folder, depot))
+
+    def finish():
+        result = {"event": "finished", "trial": trial.trial_id, "scores": scores}
+        events.on_trial_result(1, [], SimpleNamespace(config={}), result)
+
+    return SimpleNamespace(
+        finish=finish, heard=heard, stop=stop, files=folder.trial(trial.trial_id), trial=trial, depot=depot
+    )
+
+
+def test_a_result_that_cannot_be_had_now_is_told_to_be_fetched_by_the_next_start(came, monkeypatch):
+    def away(*_, **__):
+        raise DepotError("it is away")
+
+    monkeypatch.setattr(Store, "fetch", away)
+    came.finish()
+    assert came.heard.reasons == {came.trial.title: "it is away; the same command fetches it"}
+    assert came.depot.parcels(came.trial.trial_id)[0].is_result
+
+
+def test_an_account_that_is_damaged_stops_the_sweep_in_order_and_the_result_waits(came):
+    came.files.path.mkdir(parents=True)
+    came.files.attempts_file.write_text("{")
+    came.finish()
+    assert "attempts.json must hold what the trial's attempts took" in came.stop.halted
+    assert came.depot.parcels(came.trial.trial_id)[0].is_result

@@ -55,11 +55,11 @@ class Admission(Chooser):
 
     @override
     def give_back(self, trial_id: str) -> None:
-        if trials := self._under_way[trial_id]:
-            self._under_way[trial_id] = ()
-            self._waiting.append(trials)
+        if trials := tuple(t for t in self._under_way[trial_id] if self._budget.is_under_way(t.trial_id)):
+            self._waiting.append(trials)  # the others have ended
             for trial in trials:
                 self._budget.settle(trial.trial_id, done=False)
+        self._under_way[trial_id] = ()
 
     @override
     def is_stuck(self) -> bool:
