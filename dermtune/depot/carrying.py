@@ -1,12 +1,23 @@
 """A trial's way between the folder where it trains and a storage that other nodes and the driver see."""
 
+import contextlib
 import json
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Container, Sequence
 
 from dermtune.checkpoints import SEAL, newest_sealed, step_of
 from dermtune.depot.parcels import Damaged, Depot, Parcel
 from dermtune.depot.store import DepotError
-from dermtune.ledger import Attempt, TrialFolder, attempts_of, merged, write_attempts
+from dermtune.ledger import (
+    Attempt,
+    LedgerError,
+    SweepFolder,
+    TrialFolder,
+    attempts_of,
+    merged,
+    write_attempts,
+    written_alone,
+)
 
 
 class Carrier:
@@ -65,6 +76,26 @@ class Carrier:
         self._depot.fetch(parcel, [*(name for name in names if name not in last), *last], self._trial)
         self._is_delivered = parcel.is_result
         return True
+
+
+def make_room(depot: Depot, folder: SweepFolder, trial_ids: Container[str]) -> None:
+    """Remove from a node's folder the checkpoints of other trials than these, which no process here goes on with.
+
+    Such a trial has gone on elsewhere, or has ended. One that could not send its last epoch keeps what it has.
+    Raises DepotError.
+    """
+    sent = depot.all_parcels()
+    for trial in (TrialFolder(path.parent) for path in folder.path.glob("trials/*/checkpoint")):
+        if trial.path.name not in trial_ids and not _is_ahead(trial, sent.get(trial.path.name, [])):
+            with contextlib.suppress(LedgerError, OSError), written_alone(trial.path, patience=0.0):
+                shutil.rmtree(trial.checkpoint)
+
+
+def _is_ahead(trial: TrialFolder, parcels: Sequence[Parcel]) -> bool:
+    """Whether a trial that is under way has come further here than it could send."""
+    here = newest_sealed(trial.checkpoint)
+    is_under_way = bool(parcels) and not parcels[0].is_result
+    return here is not None and is_under_way and step_of(here) > parcels[0].step
 
 
 def attempts_at(trial: TrialFolder) -> tuple[Attempt, ...]:

@@ -4,7 +4,9 @@ import contextlib
 import json
 import uuid
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
+from dermtune.checkpoints import newest_sealed, step_of
 from dermtune.depot.carrying import attempts_at, attempts_in
 from dermtune.depot.parcels import Damaged, Depot, Parcel
 from dermtune.depot.store import DepotError, Store
@@ -12,19 +14,24 @@ from dermtune.durable import read_json, write_json, write_text
 from dermtune.ledger import LedgerError, SweepFolder, TrialFolder, merged, write_attempts
 
 
-def depot_of(folder: SweepFolder, uri: str) -> Depot:
+def depot_of(folder: SweepFolder, uri: str, say: Callable[[str], None]) -> Depot:
     """The sweep's own place in the storage, the same at every start: `storage.json` in its folder keeps the name.
 
-    Raises DepotError where nothing can be kept there, LedgerError where that file is damaged.
+    A folder that was moved keeps it. A copy gets one of its own as long as what it was made of is where it was;
+    `say` is told. Raises DepotError where nothing can be kept there, LedgerError where that file is damaged.
     """
-    path = folder.path / "storage.json"
+    path, here = folder.path / "storage.json", str(folder.path.resolve())
+    new = f"{folder.path.name}-{uuid.uuid4().hex[:12]}"
     try:
-        key = str(read_json(path)["key"])
-    except FileNotFoundError:
-        key = f"{folder.path.name}-{uuid.uuid4().hex[:12]}"
-        write_json(path, {"format": 1, "key": key})
+        noted = read_json(path) if path.exists() else {"key": new}
+        key, made_at = str(noted["key"]), str(noted.get("folder", here))
     except (ValueError, KeyError) as error:
         raise LedgerError(f"{path} must name the sweep's place in the storage: {error}; move it away") from None
+    if _has(SweepFolder(Path(made_at)), key, other_than=path):
+        say(f"{folder.path} is a copy of {made_at}, from now on with a place of its own in the storage")
+        key = new
+    if noted.get("folder") != here:
+        write_json(path, {"format": 1, "key": key, "folder": here})
     depot = Depot(store=Store(uri=uri), key=key)
     depot.check()
     return depot
@@ -56,12 +63,14 @@ def settle(depot: Depot, folder: SweepFolder, say: Callable[[str], None]) -> Non
     A result comes whole, of other trials what they took. `say` is told of a result that was damaged. Raises
     DepotError where the storage is away: what it has is not to be trained again.
     """
-    in_storage = depot.all_parcels()
-    for trial_id, parcels in in_storage.items():
+    for trial_id in depot.senders():
         trial = folder.trial(trial_id)
         if trial.is_done() or trial.pruned() is not None:
             depot.forget(trial_id)
-        elif parcels[0].is_result:
+    in_storage = depot.all_parcels()
+    for trial_id, parcels in in_storage.items():
+        trial = folder.trial(trial_id)
+        if parcels[0].is_result:
             try:
                 collect(depot, trial)
             except Damaged as damage:
@@ -89,6 +98,15 @@ def take_state(depot: Depot, trial: TrialFolder, parcels: Sequence[Parcel]) -> N
         return
 
 
+def _has(folder: SweepFolder, key: str, *, other_than: Path) -> bool:
+    """Whether a folder, by whatever path it is seen, has this place in the storage, and is not that of the file."""
+    path = folder.path / "storage.json"
+    try:
+        return not path.samefile(other_than) and read_json(path).get("key") == key
+    except (OSError, ValueError):
+        return False
+
+
 def _adopt(depot: Depot, result: Parcel, trial: TrialFolder) -> None:
     """Seal the trial with what the parcel holds; what it took counts in any case. Raises Damaged."""
     if known := merged(attempts_at(trial), attempts_in(depot, result)):
@@ -110,4 +128,8 @@ def _offer(depot: Depot, trial: TrialFolder, parcels: Sequence[Parcel]) -> None:
     known = attempts_at(trial)
     sent = merged(*(attempts_in(depot, parcel) for parcel in parcels))
     if merged(known, sent) != sent:
-        depot.send_epoch(trial)
+        here = newest_sealed(trial.checkpoint)
+        if here and all(step_of(here) > parcel.step for parcel in parcels):
+            depot.send_epoch(trial)
+        else:
+            depot.send_account(trial)

@@ -5,8 +5,8 @@ import json
 import re
 import time
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from dermtune.checkpoints import SEAL, newest_sealed, step_of
@@ -59,6 +59,10 @@ class Depot:
     last_patience: float = 600.0
     """Seconds that a result waits: without it the trial was for nothing."""
 
+    def until(self, is_over: Callable[[], bool]) -> "Depot":
+        """The same, for one who leaves off as soon as that is so: what is under way raises DepotError then."""
+        return replace(self, store=replace(self.store, is_over=is_over))
+
     def send_epoch(self, trial: TrialFolder, *, patience: float | None = None) -> None:
         """Send its newest whole checkpoint and what the trial took so far; the epochs before the last two go."""
         patience = self.patience if patience is None else patience
@@ -71,6 +75,10 @@ class Depot:
         self._send(trial, str(step_of(checkpoint) if checkpoint else 0), hashes, patience)
         self.remove(self.parcels(trial.path.name, patience=patience)[KEPT:])
 
+    def send_account(self, trial: TrialFolder) -> None:
+        """Send what the trial took so far alone. It stays until the trial has gone on, and so has it in its own."""
+        self._send(trial, "0", {}, self.patience)
+
     def send_result(self, trial: TrialFolder) -> None:
         """Send all that a trial that is done leaves; its epochs go."""
         names = [*SEALED, "manifest.json", *(f"model/{path.name}" for path in sorted(trial.model.glob("*")))]
@@ -82,6 +90,12 @@ class Depot:
         """The trial's whole parcels: its result before its epochs, the latest first."""
         found = self.all_parcels(trial_id, patience=patience)
         return found.get(trial_id, [])
+
+    def senders(self) -> set[str]:
+        """The trial_ids of those of whom anything lies there, whole or not."""
+        names = self.store.names(self.key, patience=self.patience)
+        places = (name.removeprefix(f"{self.key}/").partition("/") for name in names)
+        return {trial_id for trial_id, _, below in places if below}
 
     def knock(self) -> None:
         """Raises DepotError where it cannot be asked what is there."""

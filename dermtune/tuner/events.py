@@ -146,7 +146,7 @@ class Events(tune.Callback):
     def _finish(self, trial: Trial, scores: Mapping[str, float]) -> None:
         """Have the result in the sweep's folder and tell of it; where it cannot be had it stays in the storage."""
         try:
-            why = self._receiver.finished(trial)
+            why = self._receiver.finished(trial, lambda: self._signals.came is not None)
         except OSError as error:
             self._stop.halted = unwritten(error)
         except LedgerError as error:
