@@ -105,9 +105,10 @@ def test_an_s3_that_answers_an_error_is_asked_again_as_long_as_there_is_patience
 
 
 def test_a_sweep_that_is_over_waits_for_no_s3(overloaded):
-    hurried = Depot(store=Store(uri=f"s3://{BUCKET}/sweeps"), key="sweep-1").until(lambda: True)
-    with pytest.raises(DepotError, match="must let us write here"):
-        hurried.store.send_bytes(b"dermtune", "here", patience=60.0)
+    depot = Depot(store=Store(uri=f"s3://{BUCKET}/sweeps"), key="sweep-1").until(lambda: overloaded.n_asked > 0)
+    for _ in range(2):
+        with pytest.raises(DepotError, match="must let us write here"):
+            depot.store.send_bytes(b"dermtune", "here", patience=60.0)
     assert overloaded.n_asked == 1
 
 
