@@ -36,7 +36,8 @@ def titles(*numbers):
 def test_of_a_bundle_that_the_budget_cannot_pay_the_first_trials_that_it_can_are_run(tmp_path):
     books = Books(SweepFolder(tmp_path), HEADS)
     budget = Budget(books, Limits(hours=2.5), TrialHours(expected=1.0))
-    admission = Admission(budget, lambda: 2)
+    admission = Admission(budget)
+    admission.slots = lambda: 2
     admission.give([HEADS])
     assert admission.suggest("one") == {"trial_ids": [trial.trial_id for trial in HEADS[:2]]}
     assert admission.suggest("two") is None  # what is under way may take less
@@ -65,8 +66,9 @@ def test_of_a_bundle_that_is_given_back_only_what_has_not_ended_comes_again(tmp_
 def test_every_free_slot_is_given_a_trial_at_once_one_waits_for_the_next_and_what_is_given_back_comes_again(
     tmp_path,
 ):
-    admission = Admission(Budget(Books(SweepFolder(tmp_path), HEADS)), lambda: len(nodes))
     nodes, trials = ["one"], HEADS
+    admission = Admission(Budget(Books(SweepFolder(tmp_path), HEADS)))
+    admission.slots = lambda: len(nodes)
     admission.give([(trial,) for trial in trials])
 
     def given(*names):
@@ -138,12 +140,13 @@ def test_where_a_bundle_is_unfit_for_features_none_of_its_trials_finds_that_out_
 
 def test_a_head_that_has_a_checkpoint_goes_on_from_it(tmp_path):
     heard, folder = Heard(), SweepFolder(tmp_path)
-    events = Events(lambda config: HEADS[:2], folder, heard, None, None, None, Receiver(folder))
+    chooser = Admission(Budget(Books(folder, HEADS)))
+    events = Events(lambda config: HEADS[:2], folder, heard, None, None, chooser, Receiver(folder))
     begun = folder.trial(HEADS[0].trial_id)
     begun.write_history([{"epoch": 1, "train_loss": 1.0}])
     begun.checkpoint.mkdir()
     (begun.checkpoint / "epoch").write_text("1")
-    events.on_trial_recover(1, [], SimpleNamespace(config={}))
+    events.on_trial_recover(1, [], SimpleNamespace(trial_id="one", config={}))
     assert heard.of(HEADS[0]) == ["lost its worker and goes on from its last checkpoint"]
     assert heard.of(HEADS[1]) == ["lost its worker and starts again"]
 

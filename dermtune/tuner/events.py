@@ -111,6 +111,7 @@ class Events(tune.Callback):
 
     @override
     def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        self._chooser.lose(trial.trial_id)
         left = self._open(trial)
         trial.config["trial_ids"] = [ours.trial_id for ours in left]  # of the others its next node has nothing
         for ours in left:
