@@ -204,6 +204,14 @@ def test_what_only_the_driver_knows_of_is_told_to_the_next_node_though_two_epoch
     assert [parcel.step for parcel in depot.parcels(TRIAL)] == [9, 6]
 
 
+def test_a_result_of_a_trial_that_a_search_has_pruned_before_comes_home(tmp_path, depot, ledger):
+    trained(ledger.trial(TRIAL), 3).prune(Pruned(epochs=1, scores={}))
+    Carrier(depot, finished(trained(on_node(tmp_path, "a"), 3))).deliver()
+    settle(depot, ledger, pytest.fail)
+    assert ledger.trial(TRIAL).is_done()
+    assert (ledger.trial(TRIAL).pruned(), files_of(depot)) == (None, [])
+
+
 @pytest.mark.parametrize("sealed", [True, False])
 def test_a_start_removes_what_a_node_was_killed_sending_of_a_trial_that_has_ended(tmp_path, depot, ledger, sealed):
     Carrier(depot, trained(on_node(tmp_path, "a"), 3)).epoch(pytest.fail)

@@ -1,5 +1,6 @@
 """What a trial sends: an epoch's checkpoint or its whole result, in a parcel that counts once its list is there."""
 
+import contextlib
 import hashlib
 import json
 import re
@@ -74,7 +75,8 @@ class Depot:
             hashes = {f"{below}/{name}": str(of) for name, of in read_json(checkpoint / SEAL).items()}
             hashes[f"{below}/{SEAL}"] = sha256(checkpoint / SEAL)
         self._send(trial, str(step_of(checkpoint) if checkpoint else 0), hashes, patience)
-        self.remove(self.parcels(trial.path.name, patience=patience)[KEPT:])
+        with contextlib.suppress(DepotError):  # it is sent, the next one removes them
+            self.remove(self.parcels(trial.path.name, patience=patience)[KEPT:])
 
     def send_account(self, trial: TrialFolder) -> None:
         """Send what the trial took so far alone. It stays until the trial has gone on, and so has it in its own."""
@@ -84,8 +86,8 @@ class Depot:
         """Send all that a trial that is done leaves; its epochs go."""
         names = [*SEALED, "manifest.json", *(f"model/{path.name}" for path in sorted(trial.model.glob("*")))]
         self._send(trial, RESULT, {name: sha256(trial.path / name) for name in names}, self.last_patience)
-        epochs = [p for p in self.parcels(trial.path.name, patience=self.last_patience) if not p.is_result]
-        self.remove(epochs)
+        with contextlib.suppress(DepotError):  # it is sent, and the driver removes all
+            self.remove([parcel for parcel in self.parcels(trial.path.name) if not parcel.is_result])
 
     def parcels(self, trial_id: str, *, patience: float | None = None) -> list[Parcel]:
         """The trial's whole parcels: its result before its epochs, the latest first."""
