@@ -54,15 +54,15 @@ def test_a_trial_that_moved_between_nodes_comes_home_through_s3_and_leaves_nothi
 
 def test_an_s3_that_does_not_answer_for_a_while_is_waited_for(tmp_path, depot, server, monkeypatch):
     monkeypatch.setattr(store, "SILENCE", 1)
+    Carrier(depot, trained(on_node(tmp_path, "a"), 3)).epoch(pytest.fail)
     process = process_of(server)
     process.suspend()
     with pytest.raises(DepotError, match="must let us list"):
         depot.parcels(TRIAL, patience=0.0)
     goes_on = threading.Timer(3.0, process.resume)  # longer than a request waits
     goes_on.start()
-    Carrier(depot, trained(on_node(tmp_path, "a"), 3)).epoch(pytest.fail)
-    goes_on.join()
     assert [parcel.step for parcel in depot.parcels(TRIAL)] == [3]
+    goes_on.join()
 
 
 class Overloaded(http.server.BaseHTTPRequestHandler):
