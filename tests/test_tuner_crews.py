@@ -5,8 +5,8 @@ from ray import tune
 from ray.exceptions import ActorDiedError, RayTaskError
 
 from dermtune.crew import no_others
+from dermtune.memory import lacks_memory
 from dermtune.tuner.crews import LostProcess, _heard, gathering, reserved
-from dermtune.tuner.memory import lacks_memory
 
 
 def test_what_another_process_raised_is_raised_as_itself():

@@ -22,8 +22,8 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from dermtune.crew import Crew, Gather, no_others
 from dermtune.data.place import Place
+from dermtune.memory import lacks_memory
 from dermtune.plan import Trial
-from dermtune.tuner.memory import lacks_memory
 
 GRACE = 5.0
 """Seconds in which the trial's worker meets by itself what another process has met, before the others are ended."""
