@@ -76,8 +76,8 @@ def _tell_orphans(post: Post, asked: Run, view: View) -> None:
     """Say which other machines nobody watches, before this one is watched for hours."""
     try:
         found = orphans(post.provider, post.journal, asked.common.prefix)
-    except ProviderError as error:
-        view.warned(str(error))
+    except Exception as error:  # noqa: BLE001 the others are no reason to leave this one
+        view.failed(error)
         return
     for orphan in found:
         if orphan.machine_id != asked.machine_id:
