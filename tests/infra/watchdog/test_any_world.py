@@ -136,7 +136,7 @@ def test_the_end_of_a_machine_that_its_provider_does_not_let_go_is_asked_for_on_
 def test_orphans_leave_a_machine_that_its_provider_does_not_let_go():
     state = to_end(START, HOUR, "abandoned")
     now, limits = HOUR, replace(LIMITS, persists=False)
-    while state.phase == "terminating":
+    while state.phase == "terminating" and now < 3 * HOUR:
         state, action = step(state, sight(now), limits)
         now += 1 + action.within
     assert (state.phase, action.do) == ("left", "end")

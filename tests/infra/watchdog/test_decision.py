@@ -128,7 +128,7 @@ def test_a_machine_that_comes_to_life_while_it_is_ended_as_idle_is_watched_again
 def test_files_with_a_time_to_come_do_not_keep_a_machine_that_does_nothing():
     """What counts is that they change, not what a clock there says of when."""
     state, now = START, 0.0
-    while state.phase == "watching":
+    while state.phase == "watching" and now < 3 * HOUR:
         state, action = step(state, sight(now, driver=False, trace="in the year 2100"), LIMITS)
         now += max(action.within if action.do == "wait" else 1, 1)
     assert (state.reason, now) == ("idle", pytest.approx(LIMITS.idle, abs=60))
@@ -200,7 +200,7 @@ def test_the_end_of_a_machine_that_is_missed_is_asked_for_until_one_request_is_a
     """What answers 404 for a while may answer so to the request for the end, too."""
     state, _ = step(PHASES["ending"], sight(HOUR + 30, driver=False, secured=True), LIMITS)
     did, now = [], HOUR + 60
-    while state.phase == "terminating":
+    while state.phase == "terminating" and now < 3 * HOUR:
         state, action = step(state, sight(now, "absent"), LIMITS)
         did.append(action.do)
         now += 30
