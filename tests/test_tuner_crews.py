@@ -1,6 +1,9 @@
 """What the worker of a trial hears of the trial's other processes, and what Tune reserves for all of them."""
 
+import contextlib
 from concurrent.futures import ALL_COMPLETED, FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass, replace
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -8,10 +11,12 @@ from ray import tune
 from ray.exceptions import ActorDiedError, RayTaskError
 
 from dermtune.crew import no_others
+from dermtune.memory import lacks_memory
 from dermtune.tuner import crews
-from dermtune.tuner.crews import LostProcess, _heard, _wait_for, _Watch, gathering, reserved
+from dermtune.tuner.crews import LostProcess, _heard, _wait_for, _Watch, gathering, lacking, reserved
 from dermtune.tuner.fitting import Asked
-from dermtune.tuner.memory import lacks_memory
+from dermtune.tuner.sight import Sight, this_node
+from tests.tuner_workers import PLACE
 
 
 def test_what_another_process_raised_is_raised_as_itself():
@@ -35,6 +40,37 @@ def test_tune_reserves_a_like_part_of_cores_and_gpus_for_each_process_and_all_at
 
 def test_a_trial_of_one_process_gathers_nobody():
     assert gathering(1, 1, 0.0, 1) is no_others
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seeing(Sight):
+    """What a node sees."""
+
+    lacks: str | None
+
+    def lacking(self, trials):
+        return self.lacks
+
+
+def test_a_trial_whose_further_process_is_on_a_node_that_lacks_something_is_told_that_node(monkeypatch, tmp_path):
+    def asked(answer):
+        return SimpleNamespace(lacking=SimpleNamespace(remote=lambda *_: answer))
+
+    others = [asked(None), asked(("10.0.0.3 (third)", "does not see the images /data"))]
+    monkeypatch.setattr(crews, "ray", SimpleNamespace(get=list))
+    monkeypatch.setattr(crews, "_actors", lambda *_: contextlib.nullcontext(others))
+    shared, ours = Seeing(folder=tmp_path, lacks=None), partial(lacking, [], PLACE)
+    assert ours(shared, 3, 3, 0) == ("10.0.0.3 (third)", "does not see the images /data")
+    assert ours(shared, 1, 1, 0) is None
+    assert ours(Seeing(lacks=None), 3, 3, 0) is None, "all of them are on this node"
+    assert ours(Seeing(folder=tmp_path, lacks="sees nothing"), 3, 3, 0) == (this_node(), "sees nothing")
+
+
+def test_a_further_process_tells_of_other_images_where_the_driver_has_its_own(make_trial, drawn, tmp_path):
+    other = replace(make_trial(), fingerprints={"data": "of other images"})
+    node, why = crews._Other().lacking([other], drawn.place, Seeing(data=tmp_path, lacks=None))
+    assert (node, why.startswith("has other images: ")) == (this_node(), True)
+    assert crews._Other().lacking([make_trial()], drawn.place, Seeing(data=tmp_path, lacks=None)) is None
 
 
 # Of a Ray whose references are futures.

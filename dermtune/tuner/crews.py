@@ -21,10 +21,12 @@ from ray.util.placement_group import PlacementGroup
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from dermtune.crew import Crew, Gather, no_others
+from dermtune.data.manifest import DataError
 from dermtune.data.place import Place
+from dermtune.memory import lacks_memory
 from dermtune.plan import Trial
 from dermtune.tuner.fitting import Asked
-from dermtune.tuner.memory import lacks_memory
+from dermtune.tuner.sight import Sight, this_node
 
 GRACE = 5.0
 """Seconds in which the trial's worker meets by itself what another process has met, before the others are ended.
@@ -54,6 +56,20 @@ def reserved(asked: Asked) -> dict[str, float] | tune.PlacementGroupFactory:
         [{"CPU": cpus / processes, "GPU": gpus / processes}] * processes,
         strategy="STRICT_PACK" if asked.on_one_node else "PACK",
     )
+
+
+def lacking(
+    trials: Sequence[Trial], place: Place, sight: Sight, processes: int, cpus: float, gpus: float
+) -> tuple[str, str] | None:
+    """A node, and what it lacks for the trials: this one, or another that their further processes are on."""
+    why = sight.lacking(trials)
+    if why is not None:
+        return this_node(), why
+    if processes == 1 or sight.folder is None:  # or they are all here
+        return None
+    with _actors(processes - 1, cpus / processes, gpus / processes) as others, _heard():
+        found = ray.get([other.lacking.remote(trials, place, sight) for other in others])
+    return next((one for one in found if one is not None), None)
 
 
 def gathering(processes: int, cpus: float, gpus: float, threads: int) -> Gather:
@@ -88,7 +104,8 @@ def _gathered(
             other.follow.remote(trial, place, checkpoint, micro_batch, crew=crew, meeting=meeting, threads=threads)
             for other, crew in zip(others, crews[1:], strict=True)
         ]
-        with _Watch(others, ends) as watch, joined(crews[0], meeting, threads=threads, listening=listening):
+        group = joined(crews[0], meeting, address=host, threads=threads, listening=listening)
+        with _Watch(others, ends) as watch, group:
             try:
                 yield crews[0]
             except BaseException as error:
@@ -101,6 +118,18 @@ def _gathered(
 class _Other:
     """One further process of a trial."""
 
+    def lacking(self, trials: Sequence[Trial], place: Place, sight: Sight) -> tuple[str, str] | None:
+        """This node and what it lacks; None where it has all, and the images are those of the sweep."""
+        from dermtune.following import make_ready
+
+        why = sight.lacking(trials)
+        try:
+            for trial in trials if why is None and sight.data is not None else ():
+                make_ready(trial, place)
+        except DataError as error:
+            why = f"has other images: {' '.join(str(error).split())}"
+        return None if why is None else (this_node(), why)
+
     def make_ready(self, trial: Trial, place: Place) -> None:
         """Load what takes time, so that no process waits long for another one inside the group."""
         from dermtune.following import make_ready
@@ -111,7 +140,7 @@ class _Other:
         """Train the trial with the others, to its end; `joining` says how to find them."""
         from dermtune.following import follow
 
-        follow(trial, place, checkpoint, micro_batch, **joining)
+        follow(trial, place, checkpoint, micro_batch, address=get_node_ip_address(), **joining)
 
 
 @contextlib.contextmanager

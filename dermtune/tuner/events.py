@@ -10,13 +10,13 @@ from typing_extensions import override
 
 from dermtune.budget import Budget
 from dermtune.ledger import LedgerError, Pruned, SweepFolder
+from dermtune.memory import WHAT_TO_DO
 from dermtune.monitors import Monitor, Monitors
 from dermtune.plan import Trial
 from dermtune.points import scored
 from dermtune.room import unwritten
 from dermtune.signals import Signals
 from dermtune.tuner.choosing import Chooser
-from dermtune.tuner.memory import WHAT_TO_DO
 from dermtune.tuner.receiving import Receiver
 from dermtune.tuner.stopping import Stop
 from dermtune.tuner.worker import TrialsOf
