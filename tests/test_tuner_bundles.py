@@ -46,6 +46,23 @@ def test_of_a_bundle_that_the_budget_cannot_pay_the_first_trials_that_it_can_are
     assert admission.refused
 
 
+def test_of_a_bundle_that_is_given_back_only_what_has_not_ended_comes_again(tmp_path):
+    budget = Budget(Books(SweepFolder(tmp_path), HEADS))
+    admission = Admission(budget, lambda: 2)
+    admission.give([HEADS])
+    admission.suggest("one")
+    budget.settle(HEADS[0].trial_id, done=True)
+    admission.give_back("one")
+    assert admission.suggest("two") == {"trial_ids": [trial.trial_id for trial in HEADS[1:]]}
+    for trial in HEADS[1:]:
+        budget.settle(trial.trial_id, done=True)
+    admission.give_back("two")
+    for name in ("one", "two"):
+        admission.on_trial_complete(name)
+    assert admission.suggest("three") == Admission.FINISHED
+    assert not admission.refused
+
+
 def test_every_free_slot_is_given_a_trial_at_once_one_waits_for_the_next_and_what_is_given_back_comes_again(
     tmp_path,
 ):
@@ -95,7 +112,7 @@ def test_one_that_diverges_is_recorded_and_the_others_finish(unlucky):
 
 def test_after_its_worker_was_killed_what_was_done_stays_and_the_others_start_again(unlucky):
     _, heard, _, diary = unlucky
-    assert [note.trial for note in diary.notes()] == titles(0, 1, 2, 3) + titles(1, 2, 3)
+    assert [note.trial for note in diary.notes()] == titles(0, 1, 2, 3) + titles(2, 3)
     again = ["started", "epoch 1", "lost its worker and starts again", "started", "epoch 1", "finished with 0.60"]
     assert heard.of(HEADS[2]) == heard.of(HEADS[3]) == again
     assert heard.of(HEADS[0]) == ["started", "epoch 1", "finished with 0.60"]

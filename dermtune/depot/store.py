@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import hashlib
+import itertools
 import os
 import re
 import time
@@ -19,7 +20,9 @@ from dermtune.uris import without_secrets
 
 CHUNK = 8 * 2**20
 """Bytes that are in memory at a time."""
-_WAITS = (0.5, 1.0, 2.0, 4.0, 8.0)
+SILENCE = 10
+"""Seconds without a byte after which a request has failed."""
+_WAITS = (0.5, 1.0, 2.0)
 """Seconds between attempts, the last one over and over."""
 
 T = TypeVar("T")
@@ -29,11 +32,17 @@ class DepotError(UserError):
     """A storage that cannot be used now; the message says what was tried and what it answered, without secrets."""
 
 
+def _never() -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Store:
     """What lies below a URI. Names are relative to it, with `/` between their parts."""
 
     uri: str
+    is_over: Callable[[], bool] = _never
+    """Whether nobody waits for it any more."""
 
     def __str__(self) -> str:
         return self.uri.partition("?")[0]
@@ -66,6 +75,8 @@ class Store:
             stream = files.open_input_stream(f"{root}/{name}")
             with stream as source, whole(path) as partial, partial.open("wb") as target:
                 while chunk := source.read(CHUNK):
+                    if self.is_over():
+                        raise InterruptedError("nobody waits for it any more")
                     digest.update(chunk)
                     target.write(chunk)
             return digest.hexdigest()
@@ -129,17 +140,17 @@ class Store:
         A disk of ours that is full, and where it may be so what is `absent`, are no fault of the storage: raised.
         """
         deadline = time.monotonic() + patience
-        for attempt in range(10**9):
+        waits = itertools.chain(_WAITS, itertools.repeat(_WAITS[-1]))
+        while True:
             try:
                 return operation()
             except OSError as error:
                 if error.errno in FULL or (absent and isinstance(error, FileNotFoundError)):
                     raise
-                wait = _WAITS[min(attempt, len(_WAITS) - 1)]
-                if time.monotonic() + wait > deadline:
+                wait = next(waits)
+                if self.is_over() or time.monotonic() + wait > deadline:
                     raise DepotError(f"{self} must let us {what}: {_said(error, self.uri)}") from None
                 time.sleep(wait)
-        raise AssertionError("unreachable")
 
 
 @functools.cache
@@ -152,8 +163,14 @@ def _opened(uri: str) -> tuple[Any, str]:
         return fs.LocalFileSystem(), parts.path.rstrip("/")
     settings = {**_endpoint(), **dict(parse_qsl(parts.query))}
     bucket = f"{parts.netloc}/{parts.path.strip('/')}".rstrip("/")
-    # A small object is one request where it need not be open before it is written.
-    return fs.S3FileSystem(**settings, connect_timeout=5, request_timeout=30, allow_delayed_open=True), bucket
+    s3 = fs.S3FileSystem(
+        **settings,
+        connect_timeout=5,
+        request_timeout=SILENCE,
+        retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=1),  # `_tried` knows how long to go on
+        allow_delayed_open=True,  # a small object is one request where it need not be open before it is written
+    )
+    return s3, bucket
 
 
 def _endpoint() -> dict[str, str]:

@@ -54,7 +54,8 @@ class Chooser(Searcher):
 
     def give_back(self, trial_id: str) -> None:
         """Choose again what Tune's trial was to run; it keeps its slot from taking others until it completes."""
-        trials = self._under_way.get(trial_id, ())
+        chosen = self._under_way.get(trial_id, ())
+        trials = tuple(one for one in chosen if self._budget.is_under_way(one.trial_id))  # the others have ended
         self._under_way[trial_id] = ()
         if trials:
             self.choose_again(trials)

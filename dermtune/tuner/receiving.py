@@ -1,12 +1,13 @@
 """In the driver: how what a trial leaves comes into the sweep's folder."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from typing_extensions import override
 
-from dermtune.config import UserError
-from dermtune.depot import Depot, DepotError, attempts_at, collect
+from dermtune.depot import Damaged, Depot, DepotError, attempts_at, collect
 from dermtune.ledger import FailureStatus, Pruned, SweepFolder, attempts_of, merged, write_attempts
 from dermtune.plan import Trial
 
@@ -23,8 +24,11 @@ class Receiver:
     def spent(self, trial: Trial, account: Mapping[str, Any]) -> None:
         """It has taken so much."""
 
-    def finished(self, trial: Trial) -> str | None:
-        """Why its result is not in the folder, a clause; None where it is."""
+    def finished(self, trial: Trial, is_over: Callable[[], bool]) -> str | None:
+        """Why its result is not in the folder, and what becomes of it; None where it is there.
+
+        It is not waited for any more once the sweep `is_over`.
+        """
 
     def failed(self, trial: Trial, status: FailureStatus, reason: str, detail: str) -> None:
         """It has no result."""
@@ -61,14 +65,16 @@ class FromStorage(Receiver):
             write_attempts(files.attempts_file, attempts)
 
     @override
-    def finished(self, trial: Trial) -> str | None:
+    def finished(self, trial: Trial, is_over: Callable[[], bool]) -> str | None:
         files = self._folder.trial(trial.trial_id)
         if files.is_done():
             return None
         try:
-            collect(self._depot, files)
+            collect(self._depot.until(is_over), files)
         except DepotError as error:
-            return str(error)
+            return f"{error}; the same command fetches it"
+        except Damaged as damage:
+            return f"{damage}; the same command trains it again"
         return None
 
     @override
@@ -78,14 +84,12 @@ class FromStorage(Receiver):
     @override
     def prune(self, trial: Trial, pruned: Pruned) -> None:
         super().prune(trial, pruned)
-        try:
-            self._depot.forget(trial.trial_id)
-        except DepotError:
-            return  # the next start removes it
+        with contextlib.suppress(DepotError):  # the next start removes it
+            replace(self._depot, patience=0.0).forget(trial.trial_id)
 
     @override
     def has_epochs(self, trial: Trial) -> bool:
         try:
             return any(parcel.step for parcel in self._depot.parcels(trial.trial_id, patience=0.0))
-        except UserError:
+        except DepotError:
             return False

@@ -13,7 +13,7 @@ from ray import tune
 from dermtune.crew import Gather
 from dermtune.data.manifest import DataError
 from dermtune.data.place import Place
-from dermtune.depot import DepotError
+from dermtune.depot import DepotError, make_room
 from dermtune.frozen.bundles import Unfit
 from dermtune.ledger import Diverged, FailureStatus, SweepFolder, TrialFolder, written_alone
 from dermtune.plan import Trial
@@ -104,6 +104,9 @@ def run_bundle(config: Mapping[str, Any], job: Job) -> None:
         hand_back(*found)
         hold(look)
         return
+    if job.sight.depot is not None:
+        with contextlib.suppress(DepotError):  # the next trial makes it
+            make_room(job.sight.depot, job.folder, [trial.trial_id for trial in trials])
     if len(trials) > 1 and job.together is not None:
         try:
             _run_together(trials, job, job.together)
