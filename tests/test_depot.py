@@ -141,6 +141,21 @@ def test_a_result_that_cannot_be_sent_is_an_error(tmp_path, depot, monkeypatch):
     assert depot.parcels(TRIAL)[0].is_result
 
 
+def test_what_is_sent_is_sent_though_what_came_before_cannot_be_removed(tmp_path, depot, monkeypatch):
+    def away(*_, **__):
+        raise DepotError("it is away")
+
+    here = on_node(tmp_path, "a")
+    carrier = Carrier(depot, here)
+    monkeypatch.setattr(Store, "remove", away)
+    for step in (3, 6, 9):
+        trained(here, step)
+        carrier.epoch(pytest.fail)
+    finished(here)
+    carrier.deliver()
+    assert [(parcel.is_result, parcel.step) for parcel in depot.parcels(TRIAL)][:2] == [(True, 0), (False, 9)]
+
+
 @pytest.mark.parametrize("name", ["../escaped", "/etc/escaped", "a/../../escaped"])
 def test_a_list_that_names_a_file_elsewhere_is_no_list(tmp_path, depot, name):
     Carrier(depot, trained(on_node(tmp_path, "a"), 3)).epoch(pytest.fail)

@@ -135,6 +135,20 @@ def test_what_is_damaged_in_the_drivers_folder_costs_no_result(tmp_path, depot, 
     assert ledger.trial(TRIAL).is_done()
 
 
+def test_a_folder_of_the_drivers_that_is_gone_is_not_taken_for_a_result_that_is(
+    tmp_path, depot, ledger, monkeypatch
+):
+    Carrier(depot, finished(trained(on_node(tmp_path, "a"), 3))).deliver()
+
+    def gone(path):
+        raise FileNotFoundError(2, "No such file or directory", str(path))
+
+    monkeypatch.setattr("dermtune.depot.store.whole", gone)
+    with pytest.raises(DepotError, match="No such file or directory"):
+        collect(depot, ledger.trial(TRIAL))
+    assert depot.parcels(TRIAL)[0].is_result
+
+
 def test_a_result_that_is_home_is_done_though_the_storage_cannot_be_emptied(tmp_path, depot, ledger, monkeypatch):
     Carrier(depot, finished(trained(on_node(tmp_path, "a"), 3))).deliver()
 
@@ -188,6 +202,14 @@ def test_what_only_the_driver_knows_of_is_told_to_the_next_node_though_two_epoch
     assert elsewhere.attempts() == ledger.trial(TRIAL).attempts() != ()
     Carrier(depot, trained(elsewhere, 9)).epoch(pytest.fail)
     assert [parcel.step for parcel in depot.parcels(TRIAL)] == [9, 6]
+
+
+def test_a_result_of_a_trial_that_a_search_has_pruned_before_comes_home(tmp_path, depot, ledger):
+    trained(ledger.trial(TRIAL), 3).prune(Pruned(epochs=1, scores={}))
+    Carrier(depot, finished(trained(on_node(tmp_path, "a"), 3))).deliver()
+    settle(depot, ledger, pytest.fail)
+    assert ledger.trial(TRIAL).is_done()
+    assert (ledger.trial(TRIAL).pruned(), files_of(depot)) == (None, [])
 
 
 @pytest.mark.parametrize("sealed", [True, False])

@@ -49,7 +49,8 @@ def test_of_a_bundle_that_the_budget_cannot_pay_the_first_trials_that_it_can_are
 
 def test_of_a_bundle_that_is_given_back_only_what_has_not_ended_comes_again(tmp_path):
     budget = Budget(Books(SweepFolder(tmp_path), HEADS))
-    admission = Admission(budget, lambda: 2)
+    admission = Admission(budget)
+    admission.slots = lambda: 2
     admission.give([HEADS])
     admission.suggest("one")
     budget.settle(HEADS[0].trial_id, done=True)

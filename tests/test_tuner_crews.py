@@ -11,10 +11,10 @@ from ray import tune
 from ray.exceptions import ActorDiedError, RayTaskError
 
 from dermtune.crew import no_others
+from dermtune.memory import lacks_memory
 from dermtune.tuner import crews
 from dermtune.tuner.crews import LostProcess, _heard, _wait_for, _Watch, gathering, lacking, reserved
 from dermtune.tuner.fitting import Asked
-from dermtune.tuner.memory import lacks_memory
 from dermtune.tuner.sight import Sight, this_node
 from tests.tuner_workers import PLACE
 

@@ -1,5 +1,6 @@
 """A sweep whose workers do not see its folder: all that they leave comes there through a storage."""
 
+import signal
 from collections import Counter
 from dataclasses import replace
 from types import SimpleNamespace
@@ -117,15 +118,17 @@ def came(tmp_path):
     sent.write_history([{"epoch": 1, "train_loss": 1.0}])
     scores = workers.seal(sent, trial, seconds=1.0)
     Carrier(depot, sent).deliver()
-    heard, stop = Heard(), Stop(Signals())
-    events = Events(lambda _: [trial], folder, heard, stop, Signals(), None, FromStorage(folder, depot))
+    heard, signals = Heard(), Signals()
+    stop = Stop(signals)
+    events = Events(lambda _: [trial], folder, heard, stop, signals, None, FromStorage(folder, depot))
 
     def finish():
         result = {"event": "finished", "trial": trial.trial_id, "scores": scores}
         events.on_trial_result(1, [], SimpleNamespace(config={}), result)
 
+    files = folder.trial(trial.trial_id)
     return SimpleNamespace(
-        finish=finish, heard=heard, stop=stop, files=folder.trial(trial.trial_id), trial=trial, depot=depot
+        finish=finish, heard=heard, stop=stop, signals=signals, files=files, trial=trial, depot=depot
     )
 
 
@@ -144,4 +147,12 @@ def test_an_account_that_is_damaged_stops_the_sweep_in_order_and_the_result_wait
     came.files.attempts_file.write_text("{")
     came.finish()
     assert "attempts.json must hold what the trial's attempts took" in came.stop.halted
+    assert came.depot.parcels(came.trial.trial_id)[0].is_result
+
+
+def test_once_a_signal_came_no_result_is_waited_for_and_each_stays_where_it_is(came):
+    came.signals.came = signal.SIGTERM
+    came.finish()
+    [reason] = came.heard.reasons.values()
+    assert reason.endswith("nobody waits for it any more; the same command fetches it")
     assert came.depot.parcels(came.trial.trial_id)[0].is_result

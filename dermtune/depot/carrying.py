@@ -85,10 +85,12 @@ def make_room(depot: Depot, folder: SweepFolder, trial_ids: Container[str]) -> N
     Raises DepotError.
     """
     sent = depot.all_parcels()
-    for trial in (TrialFolder(path.parent) for path in folder.path.glob("trials/*/checkpoint")):
-        if trial.path.name not in trial_ids and not _is_ahead(trial, sent.get(trial.path.name, [])):
-            with contextlib.suppress(LedgerError, OSError), written_alone(trial.path, patience=0.0):
-                shutil.rmtree(trial.checkpoint)
+    others = [path for path in folder.path.glob("trials/*/checkpoint") if path.parent.name not in trial_ids]
+    for trial in (TrialFolder(path.parent) for path in others):
+        with contextlib.suppress(LedgerError, OSError):  # a process here has it, or removes it just now
+            if not _is_ahead(trial, sent.get(trial.path.name, [])):
+                with written_alone(trial.path, patience=0.0):
+                    shutil.rmtree(trial.checkpoint)
 
 
 def _is_ahead(trial: TrialFolder, parcels: Sequence[Parcel]) -> bool:

@@ -63,18 +63,18 @@ def settle(depot: Depot, folder: SweepFolder, say: Callable[[str], None]) -> Non
     A result comes whole, of other trials what they took. `say` is told of a result that was damaged. Raises
     DepotError where the storage is away: what it has is not to be trained again.
     """
-    for trial_id in depot.senders():
-        trial = folder.trial(trial_id)
-        if trial.is_done() or trial.pruned() is not None:
-            depot.forget(trial_id)
     in_storage = depot.all_parcels()
-    for trial_id, parcels in in_storage.items():
-        trial = folder.trial(trial_id)
-        if parcels[0].is_result:
+    for trial_id in sorted(depot.senders()):
+        trial, parcels = folder.trial(trial_id), in_storage.get(trial_id, [])
+        if trial.is_done():
+            depot.forget(trial_id)
+        elif parcels and parcels[0].is_result:  # also of one that a search has pruned and another question trained
             try:
                 collect(depot, trial)
             except Damaged as damage:
                 say(f"{damage}; it is trained again")
+        elif trial.pruned() is not None:
+            depot.forget(trial_id)
         else:
             take_state(depot, trial, parcels)
     for path in sorted(folder.path.glob("trials/*/attempts.json")):

@@ -1,5 +1,6 @@
 """What a trial sends: an epoch's checkpoint or its whole result, in a parcel that counts once its list is there."""
 
+import contextlib
 import hashlib
 import json
 import re
@@ -23,6 +24,7 @@ KEPT = 2
 """Epochs of a trial that stay in the storage, as in its folder: where the last is damaged there is one more."""
 
 
+_BELOW = re.compile(r"(?P<trial_id>[\w-]+)/")
 _PLACE = re.compile(r"[\w-]+/(?P<label>result|\d+)-(?P<sent>\d+)-[0-9a-f]+")
 """A trial's parcel, below the sweep's place: never another name, which could lead out of a sweep's folder."""
 
@@ -73,7 +75,8 @@ class Depot:
             hashes = {f"{below}/{name}": str(of) for name, of in read_json(checkpoint / SEAL).items()}
             hashes[f"{below}/{SEAL}"] = sha256(checkpoint / SEAL)
         self._send(trial, str(step_of(checkpoint) if checkpoint else 0), hashes, patience)
-        self.remove(self.parcels(trial.path.name, patience=patience)[KEPT:])
+        with contextlib.suppress(DepotError):  # it is sent, the next one removes them
+            self.remove(self.parcels(trial.path.name, patience=patience)[KEPT:])
 
     def send_account(self, trial: TrialFolder) -> None:
         """Send what the trial took so far alone. It stays until the trial has gone on, and so has it in its own."""
@@ -83,8 +86,8 @@ class Depot:
         """Send all that a trial that is done leaves; its epochs go."""
         names = [*SEALED, "manifest.json", *(f"model/{path.name}" for path in sorted(trial.model.glob("*")))]
         self._send(trial, RESULT, {name: sha256(trial.path / name) for name in names}, self.last_patience)
-        epochs = [p for p in self.parcels(trial.path.name, patience=self.last_patience) if not p.is_result]
-        self.remove(epochs)
+        with contextlib.suppress(DepotError):  # it is sent, and the driver removes all
+            self.remove([parcel for parcel in self.parcels(trial.path.name) if not parcel.is_result])
 
     def parcels(self, trial_id: str, *, patience: float | None = None) -> list[Parcel]:
         """The trial's whole parcels: its result before its epochs, the latest first."""
@@ -94,8 +97,8 @@ class Depot:
     def senders(self) -> set[str]:
         """The trial_ids of those of whom anything lies there, whole or not."""
         names = self.store.names(self.key, patience=self.patience)
-        places = (name.removeprefix(f"{self.key}/").partition("/") for name in names)
-        return {trial_id for trial_id, _, below in places if below}
+        places = (_BELOW.match(name.removeprefix(f"{self.key}/")) for name in names)
+        return {place["trial_id"] for place in places if place}
 
     def knock(self) -> None:
         """Raises DepotError where it cannot be asked what is there."""
@@ -144,10 +147,9 @@ class Depot:
         """Bring these files of it, each whole. Raises Damaged where one is not what was sent."""
         hashes = self.listed(parcel)
         for name in names:
-            try:
-                came = self.store.fetch(f"{parcel.name}/{name}", trial.path / name, patience=self.patience)
-            except FileNotFoundError:
-                raise Damaged(f"{parcel.name}/{name} is gone") from None
+            came = self.store.fetch(f"{parcel.name}/{name}", trial.path / name, patience=self.patience)
+            if came is None:
+                raise Damaged(f"{parcel.name}/{name} is gone")
             if came != hashes.get(name):
                 (trial.path / name).unlink()
                 raise Damaged(f"{parcel.name}/{name} is not what was sent")
@@ -167,17 +169,15 @@ class Depot:
         """Raises DepotError where nothing can be written there and read again."""
         name = f"{self.key}/{uuid.uuid4().hex}.probe"
         self.store.send_bytes(b"dermtune", name, patience=patience)
-        try:
-            self.store.read(name, patience=patience)
-        except FileNotFoundError:
-            raise DepotError(f"{self.store} must keep what is written there, {name} is gone") from None
+        if self.store.read(name, patience=patience) is None:
+            raise DepotError(f"{self.store} must keep what is written there, {name} is gone")
         self.store.remove(name, patience=patience)
 
     def _content(self, parcel: Parcel, name: str) -> bytes:
-        try:
-            return self.store.read(f"{parcel.name}/{name}", patience=self.patience)
-        except FileNotFoundError:
-            raise Damaged(f"{parcel.name}/{name} is gone") from None
+        content = self.store.read(f"{parcel.name}/{name}", patience=self.patience)
+        if content is None:
+            raise Damaged(f"{parcel.name}/{name} is gone")
+        return content
 
     def _send(self, trial: TrialFolder, label: str, hashes: Mapping[str, str], patience: float) -> None:
         """Send the files and, last, their list. The name is new each time: two workers never write one parcel.

@@ -66,32 +66,32 @@ class Store:
 
         self._tried(f"write {name}", send, patience)
 
-    def fetch(self, name: str, path: Path, *, patience: float) -> str:
-        """The hash of what is now in the file, whole or not at all. Raises DepotError, FileNotFoundError."""
+    def fetch(self, name: str, path: Path, *, patience: float) -> str | None:
+        """The hash of what is now in the file, whole or not at all; None where there is none. Raises DepotError."""
 
-        def fetch() -> str:
-            files, root = _opened(self.uri)
+        def fetch() -> str | None:
             digest = hashlib.sha256()
-            stream = files.open_input_stream(f"{root}/{name}")
+            if (stream := self._reading(name)) is None:
+                return None
             with stream as source, whole(path) as partial, partial.open("wb") as target:
                 while chunk := source.read(CHUNK):
-                    if self.is_over():
-                        raise InterruptedError("nobody waits for it any more")
+                    self._go_on()
                     digest.update(chunk)
                     target.write(chunk)
             return digest.hexdigest()
 
-        return self._tried(f"read {name}", fetch, patience, absent=True)
+        return self._tried(f"read {name}", fetch, patience)
 
-    def read(self, name: str, *, patience: float) -> bytes:
-        """A small one. Raises DepotError, FileNotFoundError."""
+    def read(self, name: str, *, patience: float) -> bytes | None:
+        """What a small one holds; None where it is not there. Raises DepotError."""
 
-        def read() -> bytes:
-            files, root = _opened(self.uri)
-            with files.open_input_stream(f"{root}/{name}") as source:
+        def read() -> bytes | None:
+            if (stream := self._reading(name)) is None:
+                return None
+            with stream as source:
                 return bytes(source.read())
 
-        return self._tried(f"read {name}", read, patience, absent=True)
+        return self._tried(f"read {name}", read, patience)
 
     def names(self, below: str, *, patience: float) -> list[str]:
         """All that lies below a name, in order; none where there is nothing. Raises DepotError."""
@@ -126,6 +126,14 @@ class Store:
 
         self._tried(f"remove {name}", remove, patience)
 
+    def _reading(self, name: str) -> Any:
+        """What reads it; None where it is not there, which no file of ours that is missing can be taken for."""
+        files, root = _opened(self.uri)
+        try:
+            return files.open_input_stream(f"{root}/{name}")
+        except FileNotFoundError:
+            return None
+
     @contextlib.contextmanager
     def _writing(self, name: str) -> Iterator[Any]:
         files, root = _opened(self.uri)
@@ -134,18 +142,23 @@ class Store:
         with files.open_output_stream(f"{root}/{name}") as target:
             yield target
 
-    def _tried(self, what: str, operation: Callable[[], T], patience: float, *, absent: bool = False) -> T:
+    def _go_on(self) -> None:
+        if self.is_over():
+            raise InterruptedError("nobody waits for it any more")
+
+    def _tried(self, what: str, operation: Callable[[], T], patience: float) -> T:
         """What the operation returns, after as many attempts as there is patience for.
 
-        A disk of ours that is full, and where it may be so what is `absent`, are no fault of the storage: raised.
+        A disk of ours that is full is no fault of the storage: raised.
         """
         deadline = time.monotonic() + patience
         waits = itertools.chain(_WAITS, itertools.repeat(_WAITS[-1]))
         while True:
             try:
+                self._go_on()
                 return operation()
             except OSError as error:
-                if error.errno in FULL or (absent and isinstance(error, FileNotFoundError)):
+                if error.errno in FULL:
                     raise
                 wait = next(waits)
                 if self.is_over() or time.monotonic() + wait > deadline:

@@ -23,9 +23,9 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 from dermtune.crew import Crew, Gather, no_others
 from dermtune.data.manifest import DataError
 from dermtune.data.place import Place
+from dermtune.memory import lacks_memory
 from dermtune.plan import Trial
 from dermtune.tuner.fitting import Asked
-from dermtune.tuner.memory import lacks_memory
 from dermtune.tuner.sight import Sight, this_node
 
 GRACE = 5.0

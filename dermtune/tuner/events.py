@@ -10,13 +10,13 @@ from typing_extensions import override
 
 from dermtune.budget import Budget
 from dermtune.ledger import LedgerError, Pruned, SweepFolder
+from dermtune.memory import WHAT_TO_DO
 from dermtune.monitors import Monitor, Monitors
 from dermtune.plan import Trial
 from dermtune.points import scored
 from dermtune.room import unwritten
 from dermtune.signals import Signals
 from dermtune.tuner.choosing import Chooser
-from dermtune.tuner.memory import WHAT_TO_DO
 from dermtune.tuner.receiving import Receiver
 from dermtune.tuner.stopping import Stop
 from dermtune.tuner.worker import TrialsOf
@@ -44,6 +44,7 @@ class Events(tune.Callback):
         self._pruned = pruned
         self._chooser = chooser
         self._receiver = receiver
+        receiver.leave_off_when(lambda: signals.came is not None)
         self._folder = folder
         self._monitors = monitors
         self._stop = stop
@@ -147,7 +148,7 @@ class Events(tune.Callback):
     def _finish(self, trial: Trial, scores: Mapping[str, float]) -> None:
         """Have the result in the sweep's folder and tell of it; where it cannot be had it stays in the storage."""
         try:
-            why = self._receiver.finished(trial, lambda: self._signals.came is not None)
+            why = self._receiver.finished(trial)
         except OSError as error:
             self._stop.halted = unwritten(error)
         except LedgerError as error:

@@ -18,17 +18,17 @@ class Receiver:
     def __init__(self, folder: SweepFolder) -> None:
         self._folder = folder
 
+    def leave_off_when(self, is_over: Callable[[], bool]) -> None:
+        """From now on wait for nothing once that is so."""
+
     def epoch(self, trial: Trial, row: Mapping[str, float]) -> None:
         """It has ended an epoch."""
 
     def spent(self, trial: Trial, account: Mapping[str, Any]) -> None:
         """It has taken so much."""
 
-    def finished(self, trial: Trial, is_over: Callable[[], bool]) -> str | None:
-        """Why its result is not in the folder, and what becomes of it; None where it is there.
-
-        It is not waited for any more once the sweep `is_over`.
-        """
+    def finished(self, trial: Trial) -> str | None:
+        """Why its result is not in the folder, and what becomes of it; None where it is there."""
 
     def failed(self, trial: Trial, status: FailureStatus, reason: str, detail: str) -> None:
         """It has no result."""
@@ -53,6 +53,10 @@ class FromStorage(Receiver):
         self._depot = depot
 
     @override
+    def leave_off_when(self, is_over: Callable[[], bool]) -> None:
+        self._depot = self._depot.until(is_over)
+
+    @override
     def epoch(self, trial: Trial, row: Mapping[str, float]) -> None:
         files = self._folder.trial(trial.trial_id)
         before = [r for r in files.history_rows() if float(r.get("epoch") or 0) < row["epoch"]]
@@ -65,12 +69,12 @@ class FromStorage(Receiver):
             write_attempts(files.attempts_file, attempts)
 
     @override
-    def finished(self, trial: Trial, is_over: Callable[[], bool]) -> str | None:
+    def finished(self, trial: Trial) -> str | None:
         files = self._folder.trial(trial.trial_id)
         if files.is_done():
             return None
         try:
-            collect(self._depot.until(is_over), files)
+            collect(self._depot, files)
         except DepotError as error:
             return f"{error}; the same command fetches it"
         except Damaged as damage:

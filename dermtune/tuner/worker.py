@@ -16,10 +16,10 @@ from dermtune.data.place import Place
 from dermtune.depot import DepotError, make_room
 from dermtune.frozen.bundles import Unfit
 from dermtune.ledger import Diverged, FailureStatus, SweepFolder, TrialFolder, written_alone
+from dermtune.memory import lacks_memory
 from dermtune.plan import Trial
 from dermtune.room import full_disk, lacks_room
 from dermtune.tuner.crews import LostProcess, gathering, lacking
-from dermtune.tuner.memory import lacks_memory
 from dermtune.tuner.sending import Sender, spent
 from dermtune.tuner.sight import EVERYTHING, Sight, hand_back, hold, this_node
 

@@ -111,6 +111,11 @@ def test_every_ray_asks_for_a_token_and_shows_its_dashboard_to_its_own_machine_a
     assert "chmod 600 ~/.ray/auth_token" in CONFIG["setup_commands"]
 
 
+def test_its_nodes_have_rays_dashboard_for_the_command_that_shows_it():
+    (install,) = (command for command in CONFIG["setup_commands"] if "uv pip install" in command)
+    assert "-c constraints.txt -e '.[cluster]'" in install
+
+
 def test_its_shell_is_sound():
     assert complaints((FOLDER / "environment.sh").read_text()) == ""
     for kind in ("setup_commands", "head_start_ray_commands", "worker_start_ray_commands"):

@@ -1,6 +1,7 @@
 """`sweep.sbatch` on a real SLURM of two nodes: with stand-ins for Ray and sweep, then with a real Ray and sweep."""
 
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,16 @@ def test_a_sweep_that_fails_gives_the_job_its_code_and_does_not_queue_again(site
     job = stand_in(1)
     (stand_in.here / "goes_on").unlink()
     wait_until(lambda: state(site, job) == ("FAILED", "1:0", "0"), "the job's end")
+
+
+def test_a_sweep_goes_on_where_ray_dies_on_another_node_than_its_own(site, stand_in):
+    (stand_in.here / "other_dies").touch()
+    job = stand_in(0)
+    wait_until(lambda: len((stand_in.here / "nodes").read_text().split()) == 2, "both nodes")
+    time.sleep(8)  # longer than a job waited for the others that one of whose nodes has ended
+    assert state(site, job) == ("RUNNING", "0:0", "0")
+    (stand_in.here / "goes_on").unlink()
+    wait_until(lambda: state(site, job) == ("COMPLETED", "0:0", "0"), "the job's end")
 
 
 def test_a_job_that_is_stopped_for_good_ends_in_order_and_does_not_queue_again(site, stand_in):
