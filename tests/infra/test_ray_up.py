@@ -15,7 +15,10 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 
 from dermtune import arguments
 from dermtune.recipes import medsiglip
+from dermtune.signals import Signals
 from dermtune.tuner import cluster as tuner_cluster
+from dermtune.tuner import driving
+from dermtune.tuner.stopping import Stop
 from tests.infra.shell import complaints
 from tests.tiny_sweep import ROOT
 
@@ -40,7 +43,7 @@ def test_rays_own_validator_takes_it():
     [
         ({"idle_timeout_minute": 5}, jsonschema.ValidationError),
         ({"head_node_type": "heads"}, ValueError),
-        ({"max_workers": 0}, ValueError),
+        ({"max_workers": -1}, jsonschema.ValidationError),
     ],
 )
 def test_one_with_a_slip_in_it_would_not_pass(changes, error):
@@ -87,13 +90,17 @@ def nodes(*, workers):
     return [TYPES["head"]["resources"], *[TYPES["h100"]["resources"]] * workers]
 
 
-def test_a_sweep_begins_on_the_workers_that_are_there_from_the_start_and_would_not_on_the_head_alone(monkeypatch):
-    monkeypatch.setattr(tuner_cluster, "_nodes", lambda: nodes(workers=TYPES["h100"]["min_workers"]))
-    assert tuner_cluster.gpus_that_fit(NEEDS.cpus, NEEDS.gpus) == 1
-    assert tuner_cluster.slots(NEEDS.cpus, NEEDS.gpus) == 8
+def test_a_sweep_waits_for_the_workers_that_its_trials_make_come_and_eight_train_on_the_first(monkeypatch):
+    assert TYPES["h100"]["min_workers"] == 0
+    assert asked_for().wait_for_nodes >= 10
+    stop = Stop(Signals())
     monkeypatch.setattr(tuner_cluster, "_nodes", lambda: nodes(workers=0))
-    with pytest.raises(tuner_cluster.TunerError, match="must fit on one node"):
-        tuner_cluster.gpus_that_fit(NEEDS.cpus, NEEDS.gpus)
+    assert driving._gpus(NEEDS.cpus, NEEDS.gpus, 1, asked_for().wait_for_nodes, stop) == 1
+    (waiting,) = stop.standstills
+    assert waiting.holds()
+    monkeypatch.setattr(tuner_cluster, "_nodes", lambda: nodes(workers=1))
+    assert not waiting.holds()
+    assert tuner_cluster.slots(NEEDS.cpus, NEEDS.gpus) == 8
 
 
 def test_what_is_idle_goes_and_nothing_is_left_stopped():
@@ -127,10 +134,14 @@ def test_its_shell_is_sound():
 
 
 def test_the_sweeps_command_line_is_one_and_has_a_budget_and_all_it_writes_is_on_the_file_system():
-    commented = " ".join(line[1:].strip(" \\") for line in TEXT.splitlines() if line.startswith("#"))
-    argv = re.search(r"python -m dermtune\.sweep ([^']*)'", commented)[1]
-    asked = arguments.parse(shlex.split(argv))
+    asked = asked_for()
     assert asked.max_usd is not None
     assert asked.address == "auto"
     assert {str(path).split("/")[1] for path in (asked.out, asked.data)} == {"shared"}
     assert (ROOT / asked.file).is_file()
+
+
+def asked_for():
+    """The sweep's command line in the file's comments."""
+    commented = " ".join(line[1:].strip(" \\") for line in TEXT.splitlines() if line.startswith("#"))
+    return arguments.parse(shlex.split(re.search(r"python -m dermtune\.sweep ([^']*)'", commented)[1]))
