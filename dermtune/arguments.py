@@ -143,12 +143,13 @@ def _add_machines(parser: argparse.ArgumentParser) -> None:
         help="processes that train a trial together, a GPU or a part of its cores each; default: the recipe's",
     )  # fmt: skip
     add(
-        "--micro-batch", type=_micro_batch, metavar="N",
+        "--micro-batch", type=pass_size, metavar="N",
         help="images that a forward pass holds, or auto: as many as a GPU has room for; default: the recipe's",
     )  # fmt: skip
 
 
-def _micro_batch(text: str) -> int | Literal["auto"]:
+def pass_size(text: str) -> int | Literal["auto"]:
+    """What a forward pass holds, from a command line. Raises argparse.ArgumentTypeError."""
     return "auto" if text == "auto" else whole_number(text)
 
 

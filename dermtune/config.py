@@ -14,7 +14,7 @@ from dermtune.validation import ConfigError as ConfigError
 from dermtune.validation import UserError as UserError
 from dermtune.validation import require, require_choice, require_types
 
-Attention = Literal["auto", "sdpa", "eager", "flash_attention_2"]
+Attention = Literal["auto", "sdpa", "sdpa_flash", "sdpa_efficient", "sdpa_cudnn", "eager", "flash_attention_2"]
 Fit = Literal["squash", "pad"]
 Interpolation = Literal["bilinear", "bicubic"]
 Pooling = Literal["mean", "map"]
@@ -145,7 +145,8 @@ class TrainingConfig:
     gradient_checkpointing: bool = False
     """Compute a block's activations a second time in the backward pass rather than keep them."""
     attention: Attention = "auto"
-    """Which attention transformers runs: `auto` is its own choice, `flash_attention_2` needs the package."""
+    """Which attention transformers runs: `auto` is its own choice, `sdpa_flash`, `sdpa_efficient` and `sdpa_cudnn`
+    are kernels of PyTorch's, `flash_attention_2` needs the package."""
     compile: bool = False
     """Compile the backbone's blocks: the first steps take longer, those after them less."""
 

@@ -245,6 +245,8 @@ def _finish(ours: _Attempted, outcome: "Outcome", data: Dataset, how: _How) -> M
         made_on["frozen_features"] = outcome.frozen_features
     if outcome.micro_batch is not None:
         made_on["micro_batch"] = outcome.micro_batch
+    if not outcome.deterministic:
+        made_on["deterministic"] = False
     about = {**_identity(ours.trial), "quarantine": data.quarantine.counts(), "scores": scores, **made_on}
     finished = datetime.now(UTC).isoformat(timespec="seconds")
     ours.folder.finish({**about, **bill(ours.meter.stop()), "finished": finished})

@@ -43,7 +43,7 @@ class Work:
 
 PEAKS: tuple[tuple[str, float, float], ...] = (
     # Words of the device's name, TFLOP/s in bfloat16 (dense, float32 accumulation), and in float32 without TF32,
-    # which PyTorch leaves off. NVIDIA's data sheets; where they give the rate with sparsity alone, half of it.
+    # which `reproducible` turns off. NVIDIA's data sheets; where they give the rate with sparsity alone, half.
     ("B200", 2250.0, 75.0),  # HGX B200 data sheet, an eighth of the board
     ("H200 NVL", 835.5, 60.0),  # H200 data sheet
     ("H200", 989.5, 67.0),
@@ -59,16 +59,20 @@ PEAKS: tuple[tuple[str, float, float], ...] = (
 )
 
 
+OTHERS = frozenset({"MIG", "Laptop", "Mobile", "Ti", "D", "SUPER", "Max"})
+"""Words that make of a name another device, slower or faster: a slice, a smaller chip, a lower limit of power."""
+
+
 def peak_flops(device: str, *, bfloat16: bool) -> float | None:
     """FLOP/s that the device of this name (`torch.cuda.get_device_name`) can do at most; None where unknown.
 
-    A slice of a device (MIG) is unknown, and so is every CPU.
+    A slice of a device (MIG) is unknown, a device of a similar name, and every CPU.
     """
-    words = re.split(r"[\s_-]+", device)
-    if "MIG" in words:
+    words = set(re.split(r"[\s_-]+", device))
+    if OTHERS.intersection(words):
         return None
     for name, in_bfloat16, in_float32 in PEAKS:
-        if set(name.split()) <= set(words):
+        if set(name.split()) <= words:
             return 1e12 * (in_bfloat16 if bfloat16 else in_float32)
     return None
 

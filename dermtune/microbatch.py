@@ -9,23 +9,25 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from accelerate.utils.memory import should_reduce_batch_size
+from torch import Tensor
 
 from dermtune.config import Config, ConfigError, canonical_json
 from dermtune.data.place import Place
-from dermtune.device import device_name, in_bfloat16, reproducible
+from dermtune.device import device_name, in_bfloat16, reproducible, strictly_or_else
 from dermtune.durable import read_json, write_json
 from dermtune.ema import WeightAverage
+from dermtune.memory import lacks_memory
+from dermtune.mixup import Mixup
 from dermtune.pixels import pipeline_for
 from dermtune.recipes import MicroBatch
 from dermtune.trainee import trainee
 
-FORMAT = 1
+FORMAT = 2
 """Part of the key; raised when a pass comes to be tried in another way."""
 PACKAGES = ("torch", "transformers")
 """Packages whose versions change what a pass needs."""
 HEADROOM = 0.9
-"""Share of the memory that a step may take: allocations of other sizes, evaluation among them, need some more."""
+"""Share of the memory that a step may take: allocations of other sizes need some more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,24 +85,30 @@ def largest(sizes: Iterable[int], attempt: Callable[[int], None]) -> int:
         try:
             attempt(size)
         except RuntimeError as error:
-            if not should_reduce_batch_size(error):
+            if not lacks_memory(error):
                 raise
         else:
             return size
-    raise ConfigError(f"a forward pass of {tried} must fit into the device's memory, it does not: a smaller model, "
-                      f"smaller images or `gradient_checkpointing` would need less")  # fmt: skip
+    raise ConfigError(
+        f"a forward pass of {tried} must fit into the device's memory, with an evaluation of `eval_batch_size` "
+        f"after it, they do not: a smaller model, smaller images or `gradient_checkpointing` would need less"
+    )
 
 
 def try_step(config: Config, classes: tuple[str, ...], n: int, memory: Memory) -> None:
-    """Make two optimiser steps of one pass of `n` black images, as training makes them, and forget them.
+    """Make two optimiser steps of passes of `n` black images, as training makes them, evaluate, and forget them.
 
     Raises torch.OutOfMemoryError where they take more than a trial may.
     """
     _forget(memory)
-    try:
+
+    def run(strict: bool) -> None:
         # As a trial trains, by the same kernels; and nothing that is drawn after it may know of it.
-        with torch.random.fork_rng(devices=[]), reproducible(0, torch.get_num_threads()):
+        with torch.random.fork_rng(devices=[]), reproducible(0, torch.get_num_threads(), strict=strict):
             _steps(config, classes, n, memory.device)
+
+    try:
+        strictly_or_else(run, lambda _: None)
         if _taken(memory) > HEADROOM * memory.n_bytes:
             raise torch.OutOfMemoryError(f"a pass of {n} images leaves too little; as good as out of memory.")
     finally:
@@ -116,24 +124,37 @@ def _steps(config: Config, classes: tuple[str, ...], n: int, device: torch.devic
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimiser = torch.optim.AdamW(trained, fused=device.type == "cuda")
     side, step = config.data.image_size, training.batch_size * training.accumulation
-    waiting = torch.zeros(
-        2 * step, side, side, 3, dtype=torch.uint8, device=device
-    )  # this step's and the next one's
-    pixels = pipeline_for(config.model, training, seed=0)
+    waiting = torch.zeros(2 * step, side, side, 3, dtype=torch.uint8, device=device)  # of this step and the next
     for _ in range(2):  # the optimiser's own memory is there from the second on
-        with torch.autocast(device.type, torch.bfloat16, enabled=in_bfloat16(training)):
-            logits = model(pixel_values=pixels.normalise(waiting[:n])).logits
-        logits.float().sum().backward()
+        for _ in range(min(2, step // n)):  # the first pass's gradients lie beside the second pass
+            with torch.autocast(device.type, torch.bfloat16, enabled=in_bfloat16(training)):
+                logits = model(pixel_values=_pixels(waiting[:n], config)).logits
+            logits.float().sum().backward()
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimiser.step()
         optimiser.zero_grad()
     if average is not None:
         average.update(model)
+    shown = torch.zeros(training.eval_batch_size, side, side, 3, dtype=torch.uint8, device=device)
+    with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=in_bfloat16(training)):
+        model.eval()(pixel_values=pipeline_for(config.model, training, seed=0).normalise(shown))
+
+
+def _pixels(images: Tensor, config: Config) -> Tensor:
+    """What the model reads of uint8 images in training: mirrored, and blended where that is asked for."""
+    pipeline = pipeline_for(config.model, config.training, seed=0)
+    every = torch.ones(len(images), dtype=torch.bool)
+    pixels = pipeline.mirror(pipeline.normalise(images), (every, every))
+    if not config.levers.mixup:
+        return pixels
+    return Mixup(alpha=config.levers.mixup, seed=0).pairing(len(images), step=0).images(pixels)
 
 
 def _key(config: Config, memory: Memory) -> str:
     """Hash of all that changes what a step takes, and of what it may take."""
     training, levers = config.training, config.levers
-    shaping = ("batch_size", "accumulation", "channels_last", "gradient_checkpointing", "attention", "compile")
+    shaping = ("batch_size", "accumulation", "eval_batch_size", "channels_last", "gradient_checkpointing")
+    computing = ("attention", "compile")
     trained = ("tuning", "tuned_blocks", "lora_rank")
     what = {
         "format": FORMAT,
@@ -141,7 +162,7 @@ def _key(config: Config, memory: Memory) -> str:
         "model": asdict(config.model),
         "image_size": config.data.image_size,
         "bfloat16": in_bfloat16(training),
-        **{name: getattr(training, name) for name in shaping},
+        **{name: getattr(training, name) for name in (*shaping, *computing)},
         **{name: getattr(levers, name) for name in trained},
         **{name: bool(getattr(levers, name)) for name in ("ema", "mixup")},
         "versions": {package: version(package) for package in PACKAGES},

@@ -31,10 +31,6 @@ class PixelPipeline:
         layout = torch.channels_last if self.channels_last else torch.contiguous_format
         return pixels.contiguous(memory_format=layout)
 
-    def augment(self, pixels: Tensor, step: int) -> Tensor:
-        """The batch with each image mirrored or not, decided by (seed, step) alone: the same in every arm."""
-        return self.mirror(pixels, mirrors(self, len(pixels), step))
-
     def mirror(self, pixels: Tensor, ways: tuple[Tensor | None, Tensor | None]) -> Tensor:
         """The batch with these images mirrored left-right, and these top-bottom; None for none."""
         for dim, mirrored in zip((3, 2), ways, strict=True):

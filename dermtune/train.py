@@ -19,7 +19,7 @@ from dermtune.crewgroup import agreed
 from dermtune.crewtrainer import CrewTrainer, Share, check_shareable, shared
 from dermtune.curriculum import Curriculum
 from dermtune.data.dataset import Dataset, Split
-from dermtune.device import device_name, in_bfloat16, reproducible
+from dermtune.device import device_name, in_bfloat16, reproducible, strictly_or_else
 from dermtune.flops import Work, peak_flops
 from dermtune.mixup import Mixup
 from dermtune.passes import Passes
@@ -52,6 +52,8 @@ class Outcome:
     """That trained it together."""
     micro_batch: int | None = None
     """Images that a forward pass held; None where as many as the recipe says."""
+    deterministic: bool = True
+    """Whether all operations have deterministic kernels on the device: the same trial gives the same bits again."""
 
 
 def train(
@@ -69,7 +71,8 @@ def train(
     """Train one trial to its last epoch, from its newest whole checkpoint where there is one.
 
     One seed rules initialisation, order and augmentation, the same in every arm. The result is bit-identical on the
-    same machine with the same number of threads, also after a kill and a resume. The model is kept at `keep_at`.
+    same machine with the same number of threads, also after a kill and a resume, unless an operation has no
+    deterministic kernel there: `on_notice` is told, and the outcome says so. The model is kept at `keep_at`.
     `micro_batch` is what a forward pass holds here; another number changes no more than roundings. Of a `crew` each
     process calls this, within its group (`dermtune.crewgroup`): all get the outcome, which is that of one process
     to rounding, and the first alone writes.
@@ -77,22 +80,27 @@ def train(
     Raises Diverged where the loss is NaN or infinite, ModelError where the model cannot be had, ConfigError where
     it lacks what a lever needs or a crew cannot train it, CheckpointError.
     """
-    with reproducible(trial.seed, threads):
-        trainer = trainer_of(trial, data, checkpoint, on_epoch, micro_batch, crew)
-        newest = agreed(crew, checkpoint, lambda: checkpoints.newest_whole(checkpoint, on_notice))
-        with checkpoints.nothing_unpickled(newest):
-            trainer.train(resume_from_checkpoint=str(newest) if newest else None)
-        outcome = Outcome(
-            val=_predict(trainer, trial, data, "val"),
-            test=_predict(trainer, trial, data, "test"),
-            history=history_of(trainer.state.log_history),
-            device=device_name(),
-            processes=crew.processes,
-            micro_batch=None if micro_batch == trial.config.training.batch_size else micro_batch,
-        )
-        if keep_at is not None and crew.rank == 0:
-            _keep(trainer, trial, data, keep_at)
-        return outcome
+
+    def run(strict: bool) -> Outcome:
+        with reproducible(trial.seed, threads, strict=strict):
+            trainer = trainer_of(trial, data, checkpoint, on_epoch, micro_batch, crew)
+            newest = agreed(crew, checkpoint, lambda: checkpoints.newest_whole(checkpoint, on_notice))
+            with checkpoints.nothing_unpickled(newest):
+                trainer.train(resume_from_checkpoint=str(newest) if newest else None)
+            outcome = Outcome(
+                val=_predict(trainer, trial, data, "val"),
+                test=_predict(trainer, trial, data, "test"),
+                history=history_of(trainer.state.log_history),
+                device=device_name(),
+                processes=crew.processes,
+                micro_batch=None if micro_batch == trial.config.training.batch_size else micro_batch,
+                deterministic=strict,
+            )
+            if keep_at is not None and crew.rank == 0:
+                _keep(trainer, trial, data, keep_at)
+            return outcome
+
+    return strictly_or_else(run, on_notice)
 
 
 def _keep(trainer: PairedTrainer, trial: Trial, data: Dataset, folder: Path) -> None:

@@ -1,9 +1,12 @@
 """The running mean of weights against its formula, and what stands in for what."""
 
 import torch
+from safetensors.torch import load_file
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from dermtune.ema import WeightAverage
+from dermtune.ema import FILE, WeightAverage
 
 
 def drifting(model: nn.Module, steps: int):
@@ -55,3 +58,35 @@ def test_a_mean_that_was_saved_and_loaded_goes_on_as_one_that_was_not(tmp_path):
         seen = {name: value.clone() for name, value in model.state_dict().items()}
     with other.standing_in(model):
         assert all(value.equal(seen[name]) for name, value in model.state_dict().items())
+
+
+def test_the_mean_has_the_bits_and_the_file_that_torchs_averaged_model_gives_tensor_by_tensor(tmp_path):
+    def mean(averaged, weights, n):
+        if not weights.is_floating_point():
+            return weights
+        return averaged.lerp(weights, 1 - min(0.9, (1 + int(n)) / (10 + int(n))))
+
+    model = nn.Sequential(small(), nn.Linear(129, 67), nn.LayerNorm(67), nn.Embedding(31, 5))
+    average, torchs = WeightAverage(model, 0.9), AveragedModel(model, avg_fn=mean, use_buffers=True)
+    for _ in drifting(model, 40):
+        average.update(model)
+        torchs.update_parameters(model)
+    average.save(tmp_path)
+    saved, expected = load_file(tmp_path / FILE), torchs.state_dict()
+    assert saved.keys() == expected.keys()
+    assert all(torch.equal(saved[name], expected[name]) for name in expected)
+
+
+def test_an_update_blends_all_tensors_at_once_and_reads_none_of_them_back():
+    class Noting(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            called.append(func.overloadpacket.__name__)
+            return func(*args, **(kwargs or {}))
+
+    called: list[str] = []
+    model = small()
+    average = WeightAverage(model, 0.9)
+    average.update(model)
+    with Noting():
+        average.update(model)
+    assert called == ["copy_", "_foreach_lerp_"]  # the count of batches, and all that is blended

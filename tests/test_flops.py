@@ -8,6 +8,7 @@ from torch import nn
 
 from dermtune.config import Config, ModelConfig, TrainingConfig
 from dermtune.flops import Work, count_flops, peak_flops
+from dermtune.model import describe_model, weightless_model
 from dermtune.trainee import flops_of
 from tests import so400m
 from tests.conftest import DATA, MODELS, VISION
@@ -94,10 +95,15 @@ def test_a_convolution_costs_two_operations_a_weight_and_place():
     assert counted.training == 2 * conv + 3 * linear
 
 
-def test_what_is_computed_twice_or_otherwise_counts_once():
-    plain = flops(TALL, 16)
-    assert flops(TALL, 16, gradient_checkpointing=True, precision="bfloat16", batch_size=8) == plain
-    assert flops(TALL, 16, {"focal_gamma": 2.0, "mixup": 0.2, "ema": 0.9}) == plain
+def test_a_trial_that_computes_its_blocks_twice_is_counted_once_and_no_loss_or_precision_changes_a_count():
+    plain = flops(TALL, DATA.image_size)
+    twice = weightless_model(describe_model(TALL, CLASSES), TALL)
+    twice.activation_checkpointing_enable()
+    last = 2 * TOKENS * WIDE * VISION["intermediate_size"]  # a block's last product: no gradient needs its result
+    again = DEEP * (sum(block(TOKENS, WIDE, VISION["intermediate_size"])) - last)
+    assert count_flops(twice, DATA.image_size).training == plain.training + again  # had it been asked for
+    assert flops(TALL, DATA.image_size, gradient_checkpointing=True, precision="bfloat16", batch_size=8) == plain
+    assert flops(TALL, DATA.image_size, {"focal_gamma": 2.0, "mixup": 0.2, "ema": 0.9}) == plain
 
 
 def test_counting_draws_none_of_the_numbers_that_weights_are_drawn_from(make_trial):
@@ -127,7 +133,19 @@ def test_a_devices_peak_is_found_by_its_name(device, bfloat16, tera):
     assert peak_flops(device, bfloat16=bfloat16) == pytest.approx(tera * 1e12)
 
 
-@pytest.mark.parametrize("device", ["cpu", "NVIDIA A10G", "NVIDIA L40", "NVIDIA H100 80GB HBM3 MIG 1g.10gb"])
+@pytest.mark.parametrize(
+    "device",
+    [
+        "cpu",
+        "NVIDIA A10G",
+        "NVIDIA L40",
+        "NVIDIA H100 80GB HBM3 MIG 1g.10gb",
+        "NVIDIA GeForce RTX 4090 Laptop GPU",
+        "NVIDIA GeForce RTX 4090 D",
+        "NVIDIA GeForce RTX 3090 Ti",
+        "NVIDIA GeForce RTX 4080 SUPER",
+    ],
+)
 def test_no_peak_is_made_up_for_a_device_that_is_not_known(device):
     assert peak_flops(device, bfloat16=True) is None
 

@@ -5,7 +5,7 @@ import errno
 import numpy as np
 import pytest
 
-from dermtune.tuner.memory import lacks_memory
+from dermtune.memory import lacks_memory
 
 
 class OutOfMemoryError(RuntimeError):

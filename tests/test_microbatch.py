@@ -13,6 +13,7 @@ from dermtune.data.place import Place
 from dermtune.execution import check_models, execute
 from dermtune.ledger import TrialFolder
 from dermtune.microbatch import Memory, candidates, largest, micro_batch_for
+from dermtune.mixup import Pairing
 from dermtune.recipes import Resources
 
 CLASSES = tuple("abcdefg")
@@ -21,15 +22,16 @@ FAKE = Memory(device=torch.device("cpu"), name="a fake", n_bytes=10**9)
 
 @pytest.fixture
 def room_for(monkeypatch):
-    """Lets so many images into a model; what is tried is noted."""
+    """Lets so many images into a model that trains; what is tried is noted."""
 
-    def fake(limit: int) -> list[int]:
+    def fake(limit: int, says: str = "CUDA out of memory. Tried to allocate 2.00 GiB.") -> list[int]:
         tried: list[int] = []
 
         def refuse(model, args, kwargs):
-            tried.append(len(kwargs["pixel_values"]))
-            if tried[-1] > limit:
-                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+            if model.training:
+                tried.append(len(kwargs["pixel_values"]))
+                if tried[-1] > limit:
+                    raise RuntimeError(says)
 
         def smaller(*about):
             model = trainee(*about)
@@ -53,30 +55,73 @@ def test_the_largest_divisor_of_a_step_that_fits_is_found_by_real_steps(make_tri
     tried = room_for(limit)
     config = make_trial(batch_size=8, accumulation=8, levers={"ema": 0.9}, gradient_checkpointing=True).config
     assert micro_batch_for("auto", config, CLASSES, place, FAKE) == found
-    assert tried == [*[n for n in (64, 32, 16, 8, 4, 2, 1) if n > found], found, found]  # two steps of what fits
+    # Two steps of what fits, of two passes each where a step has more than one.
+    assert tried == [*[n for n in (64, 32, 16, 8, 4, 2, 1) if n > found], *[found] * (2 if found == 64 else 4)]
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        "CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported at some other API call",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
+    ],
+)
+def test_a_lack_of_memory_counts_as_one_however_a_library_says_it(make_trial, place, room_for, says):
+    room_for(2, says)
+    assert micro_batch_for("auto", make_trial(batch_size=4).config, CLASSES, place, FAKE) == 2
+
+
+def test_a_pass_is_tried_beside_the_gradients_of_the_one_before_it_and_with_all_that_training_adds(
+    make_trial, place, monkeypatch
+):
+    beside, blended, clipped, shown = [], [], [], []
+
+    def look(model, args, kwargs):
+        if model.training:
+            beside.append(any(parameter.grad is not None for parameter in model.parameters()))
+        else:
+            shown.append(len(kwargs["pixel_values"]))
+
+    def seen(*about):
+        model = trainee(*about)
+        model.register_forward_pre_hook(look, with_kwargs=True)
+        return model
+
+    trainee, blend, clip = microbatch.trainee, Pairing.images, torch.nn.utils.clip_grad_norm_
+    monkeypatch.setattr(microbatch, "trainee", seen)
+    monkeypatch.setattr(Pairing, "images", lambda *about: (blended.append(1), blend(*about))[1])
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", lambda *about: (clipped.append(1), clip(*about))[1])
+    config = make_trial(batch_size=4, accumulation=3, eval_batch_size=7, levers={"mixup": 0.2}).config
+    microbatch.try_step(config, CLASSES, 4, FAKE)
+    assert beside == [False, True, False, True]
+    assert len(blended) == 4
+    assert len(clipped) == 2
+    assert shown == [7]
 
 
 def test_what_was_found_is_kept_for_all_arms_that_take_as_much_and_for_no_others(make_trial, place, room_for):
     tried = room_for(16)
-    step = {"batch_size": 8, "accumulation": 8}
+    step = {"batch_size": 8, "accumulation": 8, "eval_batch_size": 8}
     for levers in ({}, {"focal_gamma": 2.0}, {"sampler_power": 0.5}, {"learning_rate_factor": 2.0}):
         assert micro_batch_for("auto", make_trial(levers=levers, **step).config, CLASSES, place, FAKE) == 16
-    assert len(tried) == 4
+    assert len(tried) == 6
     others = [
         (make_trial(levers={"tuning": "lora"}, **step), FAKE),
         (make_trial(gradient_checkpointing=True, **step), FAKE),
         (make_trial(precision="bfloat16", **step), FAKE),
+        (make_trial(**{**step, "eval_batch_size": 16}), FAKE),
         (make_trial(**step), replace(FAKE, n_bytes=5 * 10**8)),
         (make_trial(**step), replace(FAKE, name="another")),
     ]
     for i, (trial, memory) in enumerate(others, 2):
         assert micro_batch_for("auto", trial.config, CLASSES, place, memory) == 16
-        assert len(tried) == 4 * i
+        assert len(tried) == 6 * i
     (kept, *_) = place.cache_dir.glob("micro-batch-*.json")
     kept.write_text("no number")
     for trial, memory in [(make_trial(**step), FAKE), *others]:
         assert micro_batch_for("auto", trial.config, CLASSES, place, memory) == 16
-    assert len(tried) == 4 * 7
+    assert len(tried) == 6 * 8
 
 
 def test_a_step_that_leaves_no_room_beside_it_counts_as_too_large(make_trial, place, monkeypatch):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dermtune.config import ModelConfig, TrainingConfig
-from dermtune.pixels import pipeline_for
+from dermtune.pixels import mirrors, pipeline_for
 
 MODEL = ModelConfig(architecture="resnet", pixel_mean=(0.78, 0.53, 0.55), pixel_std=(0.13, 0.15, 0.17))
 IMAGES = np.random.default_rng(0).integers(0, 256, (512, 4, 5, 3), dtype=np.uint8)
@@ -20,7 +20,8 @@ def pipeline(seed: int = 0, **training):
 def flipped(seed: int = 0, step: int = 0, **training) -> tuple[np.ndarray, np.ndarray]:
     """Which images an augmentation mirrored left-right, and which top-bottom."""
     pixels = torch.from_numpy(IMAGES).permute(0, 3, 1, 2).float()
-    shown = pipeline(seed, **training).augment(pixels, step).numpy()
+    made = pipeline(seed, **training)
+    shown = made.mirror(pixels, mirrors(made, len(pixels), step)).numpy()
     ways = [pixels.flip(dims).numpy() for dims in ([], [3], [2], [2, 3])]
     same = np.stack([(shown == way).all((1, 2, 3)) for way in ways])
     assert (same.sum(0) == 1).all()

@@ -51,3 +51,4 @@ def test_medsiglip_is_fine_tuned_with_the_budget_of_googles_notebook_on_one_gpu(
     assert (training.learning_rate, training.weight_decay, training.schedule) == (5e-5, 0.01, "cosine")
     assert recipe.config.data.image_size == 448
     assert recipe.resources.gpus == 1
+    assert recipe.resources.micro_batch == "auto"  # a step's 64 images at once where a GPU has room for them

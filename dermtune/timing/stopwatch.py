@@ -15,10 +15,10 @@ from typing_extensions import override
 
 from dermtune.config import Config
 from dermtune.data.dataset import Dataset, ImageRows, Split
-from dermtune.device import device_name, reproducible
+from dermtune.device import device_name, reproducible, strictly_or_else
 from dermtune.plan import Trial
 from dermtune.timing.measured import Seconds, Timing
-from dermtune.train import trainer_of
+from dermtune.train import no_notice, trainer_of
 from dermtune.trainer import History, Images, PairedTrainer
 
 WARM_UP = 3
@@ -53,12 +53,16 @@ def time_trial(
     training = replace(config.training, epochs=EPOCHS)
     trial = Trial(arm="timing", levers={}, seed=0, config=replace(config, training=training), fingerprints={})
     began = _now()
-    with reproducible(trial.seed, threads):
-        trainer = trainer_of(trial, data, folder, on_epoch=_nobody, micro_batch=micro_batch)
-        watch = _Stopwatch(trainer, data, on_step)
-        trainer.add_callback(watch)
-        trainer.train()
-    return watch.timing(began=began, once=once)
+
+    def run(strict: bool) -> _Stopwatch:
+        with reproducible(trial.seed, threads, strict=strict):
+            trainer = trainer_of(trial, data, folder, on_epoch=_nobody, micro_batch=micro_batch)
+            watch = _Stopwatch(trainer, data, on_step)
+            trainer.add_callback(watch)
+            trainer.train()
+        return watch
+
+    return strictly_or_else(run, no_notice).timing(began=began, once=once)
 
 
 class _Stopwatch(TrainerCallback):

@@ -7,12 +7,10 @@ import torch
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-KERNELS = {
-    "flash": SDPBackend.FLASH_ATTENTION,
-    "memory-efficient": SDPBackend.EFFICIENT_ATTENTION,
-    "cuDNN": SDPBackend.CUDNN_ATTENTION,
-    "products one by one": SDPBackend.MATH,
-}
+from dermtune.kernels import SDPA
+
+KERNELS = {**SDPA, "products one by one": SDPBackend.MATH}
+"""By the value of `attention` that asks for it."""
 SECONDS = 2.0
 """For which each is repeated, at least."""
 
@@ -43,19 +41,33 @@ def matrix_rate(device: torch.device, dtype: torch.dtype, seconds: float = SECON
     return 2 * side**3 / repeated(lambda: left @ right, seconds)
 
 
+def chosen_kernel(shape: tuple[int, int, int, int], device: torch.device, dtype: torch.dtype) -> str:
+    """The kernel that PyTorch takes by itself of factors [images, heads, patches, width]."""
+    kernel = SDPBackend(torch._fused_sdp_choice(*_factors(shape, device, dtype)))
+    return next((name for name, known in KERNELS.items() if known == kernel), kernel.name)
+
+
 def attention_times(
     shape: tuple[int, int, int, int], device: torch.device, dtype: torch.dtype, seconds: float = SECONDS
 ) -> Iterator[tuple[str, float | str]]:
     """By kernel the seconds of both passes on [images, heads, patches, width], or why there are none."""
     for name, backend in KERNELS.items():
-        factors = [torch.randn(shape, device=device, dtype=dtype, requires_grad=True) for _ in range(3)]
+        factors = _factors(shape, device, dtype)
 
         def both(factors: list[torch.Tensor] = factors, backend: SDPBackend = backend) -> None:
             with sdpa_kernel(backend):
                 attended = functional.scaled_dot_product_attention(*factors)
-            torch.autograd.grad(attended, factors, attended.detach())
+            joined = attended.transpose(1, 2).contiguous()  # as a block joins its heads
+            torch.autograd.grad(joined, factors, joined.detach())
 
         try:
             yield name, repeated(both, seconds)
         except RuntimeError as error:
             yield name, " ".join(str(error).split())
+
+
+def _factors(shape: tuple[int, int, int, int], device: torch.device, dtype: torch.dtype) -> list[torch.Tensor]:
+    """Queries, keys and values as a block passes them: [images, patches, heads, width] in memory."""
+    images, heads, patches, width = shape
+    rows = [torch.randn(images, patches, heads, width, device=device, dtype=dtype) for _ in range(3)]
+    return [of_rows.transpose(1, 2).requires_grad_() for of_rows in rows]

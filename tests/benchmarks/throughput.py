@@ -18,6 +18,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
@@ -25,14 +26,16 @@ import transformers
 from rich.console import Console
 from rich.table import Table
 
-from dermtune.config import Config
-from dermtune.data.place import Place
-from dermtune.device import device_name, in_bfloat16
+from dermtune.arguments import pass_size
+from dermtune.config import Attention, Config
+from dermtune.device import device_name, in_bfloat16, reproducible
 from dermtune.flops import peak_flops
-from dermtune.microbatch import Memory, micro_batch_for
 from dermtune.trainee import flops_of
-from tests.benchmarks.device_rates import attention_times, matrix_rate
-from tests.benchmarks.trainers import CLASSES, ON_GPU, config_of, ours, stock
+from tests.benchmarks.device_rates import SECONDS, attention_times, chosen_kernel, matrix_rate
+from tests.benchmarks.trainers import CLASSES, MEMORY, ON_GPU, config_of, found_micro_batch, ours, stock
+
+AHEAD = 2
+"""Batches that each of the peer's loading processes makes ahead of the training, as PyTorch has it."""
 
 SIDES = {"stock": stock, "ours": ours}
 
@@ -46,8 +49,12 @@ def in_a_process(side: str, images: Path, argv: Sequence[str]) -> Mapping[str, f
 
 
 def draw(file: Path, asked: argparse.Namespace) -> None:
-    """Random images, as many as the steps show, and at least one of each class."""
-    n = max(len(CLASSES), asked.batch * asked.accumulation * (asked.warm_up + asked.steps))
+    """Random images: as many as the steps show and as the peer makes ahead, and at least one of each class.
+
+    So it makes as many while it is timed as it trains on then, though the first of those were made before.
+    """
+    shown = asked.batch * asked.accumulation * (asked.warm_up + asked.steps)
+    n = max(len(CLASSES), shown + AHEAD * asked.workers * asked.batch)
     rng = np.random.default_rng(0)
     shape = (n, asked.image_size, asked.image_size, 3)
     images = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=shape)
@@ -75,7 +82,7 @@ def compare(asked: argparse.Namespace, argv: Sequence[str], console: Console) ->
     for name, of in (("known", peak), ("measured", measured)):
         console.print(f"{name} peak: " + ("none" if of is None else f"{of / 1e12:,.3f} TFLOP/s"))
     columns = ("images/s", "each round", "CPU ms an image", "TFLOP/s", "of the known peak", "of the measured")
-    table = Table("", *columns, "GiB", "waiting")
+    table = Table("", *columns, f"GiB {MEMORY}", "waiting")
     for side, rounds in found.items():
         rate, cpu, wait, memory = (middle(rounds, what) for what in ("rate", "cpu", "wait", "memory"))
         shares = ["" if of is None else f"{rate * flops / of:.1%}" for of in (peak, measured)]
@@ -97,17 +104,21 @@ def arithmetic(config: Config) -> tuple[torch.device, torch.dtype]:
     return torch.device("cuda" if ON_GPU else "cpu"), dtype
 
 
-def print_attention(asked: argparse.Namespace, console: Console) -> None:
+def print_attention(asked: argparse.Namespace, console: Console, seconds: float = SECONDS) -> None:
     """Each kernel's time at the model's sizes, and the fastest."""
     config = config_of(asked)
     vision = config.model.settings["vision_config"]
     heads, patches = vision["num_attention_heads"], (asked.image_size // vision["patch_size"]) ** 2
     shape = (asked.batch, heads, patches, vision["hidden_size"] // heads)
-    times = dict(attention_times(shape, *arithmetic(config)))
+    where = arithmetic(config)
+    with reproducible(0, asked.threads, strict=not asked.any_kernel):
+        if asked.any_kernel:
+            torch.use_deterministic_algorithms(False)
+        times, chosen = dict(attention_times(shape, *where, seconds)), chosen_kernel(shape, *where)
     for name, took in times.items():
         console.print(f"{name}: " + (f"{1000 * took:.2f} ms" if isinstance(took, float) else f"none ({took[:90]})"))
     fastest = min((took, name) for name, took in times.items() if isinstance(took, float))
-    console.print(f"fastest for {list(shape)}: {fastest[1]}")
+    console.print(f"fastest for {list(shape)}: {fastest[1]}; PyTorch takes by itself: {chosen}")
 
 
 def main(argv: Sequence[str]) -> None:
@@ -121,9 +132,8 @@ def main(argv: Sequence[str]) -> None:
     elif asked.attention:
         print_attention(asked, console)
     elif asked.find_batch:
-        with tempfile.TemporaryDirectory() as folder:
-            place = Place(data_dir=Path(folder), cache_dir=Path(folder))
-            found = micro_batch_for("auto", config_of(asked), CLASSES, place, Memory.of_gpu(1.0))
+        asked.micro_batch = "auto"
+        found = found_micro_batch(asked)
         console.print(
             f"of {asked.batch * asked.accumulation} images a pass holds {found or 'what the recipe says'}"
         )
@@ -138,6 +148,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--image-size", type=int, help="default: 448, of tiny 64")
     add("--batch", type=int, default=32, help="images a forward pass")
     add("--accumulation", type=int, default=1, help="passes an optimiser step")
+    add("--micro-batch", type=pass_size, help="images a pass of dermtune's, or auto; default: --batch")
     add("--precision", choices=("auto", "float32", "bfloat16"), default="auto")
     add("--steps", type=int, default=20, help="optimiser steps that are timed")
     add("--warm-up", type=int, default=3, help="steps before them")
@@ -149,9 +160,10 @@ def _parser() -> argparse.ArgumentParser:
         default=min(8, os.cpu_count() or 1) if ON_GPU else 0,
         help="the peer's loading processes",
     )
+    add("--attend-by", choices=get_args(Attention), default="auto", help="dermtune's attention")
     add("--compile", action="store_true", help="dermtune compiles the backbone's blocks")
     add("--gradient-checkpointing", action="store_true", help="both compute activations twice")
-    add("--any-kernel", action="store_true", help="dermtune may use kernels that give other bits each time")
+    add("--any-kernel", action="store_true", help="dermtune may use kernels that give other bits")
     add("--measure-peak", action="store_true", help="utilisation of the rate of a matrix product measured here too")
     add("--attention", action="store_true", help="time the attention kernels of this device at the model's sizes")
     add("--find-batch", action="store_true", help="how many of a step's images a pass can hold here")

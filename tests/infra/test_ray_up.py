@@ -16,8 +16,8 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 from dermtune import arguments
 from dermtune.recipes import medsiglip
 from dermtune.signals import Signals
-from dermtune.tuner import cluster as tuner_cluster
 from dermtune.tuner import driving
+from dermtune.tuner.fitting import Asked
 from dermtune.tuner.stopping import Stop
 from tests.infra.shell import complaints
 from tests.tiny_sweep import ROOT
@@ -91,16 +91,17 @@ def nodes(*, workers):
 
 
 def test_a_sweep_waits_for_the_workers_that_its_trials_make_come_and_eight_train_on_the_first(monkeypatch):
-    assert TYPES["h100"]["min_workers"] == 0
-    assert asked_for().wait_for_nodes >= 10
+    there = nodes(workers=TYPES["h100"]["min_workers"])
+    monkeypatch.setattr(driving, "nodes", lambda: there)
     stop = Stop(Signals())
-    monkeypatch.setattr(tuner_cluster, "_nodes", lambda: nodes(workers=0))
-    assert driving._gpus(NEEDS.cpus, NEEDS.gpus, 1, asked_for().wait_for_nodes, stop) == 1
+    asked = driving._fitted(Asked(cpus=NEEDS.cpus, gpus=NEEDS.gpus), asked_for().wait_for_nodes, stop)
+    assert asked.gpus == 1
     (waiting,) = stop.standstills
     assert waiting.holds()
-    monkeypatch.setattr(tuner_cluster, "_nodes", lambda: nodes(workers=1))
+    assert waiting.patience >= 600
+    there = nodes(workers=1)
     assert not waiting.holds()
-    assert tuner_cluster.slots(NEEDS.cpus, NEEDS.gpus) == 8
+    assert asked.at_once(there) == 8
 
 
 def test_what_is_idle_goes_and_nothing_is_left_stopped():

@@ -8,7 +8,15 @@ WHAT_TO_DO = "a smaller batch_size, with accumulation, or fewer trials at once (
 
 _NAMES = ("MemoryError", "OutOfMemoryError")
 """Python's and numpy's, torch's and Ray's: the driver knows them without importing torch."""
-_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory", "cublas_status_alloc_failed")
+_WORDS = (
+    "out of memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "cublas_status_alloc_failed",
+    "cudnn_status_alloc_failed",
+    "cudnn_status_internal_error_host_allocation_failed",
+    "cudnn_status_internal_error_device_allocation_failed",
+)
 """What libraries say that have no class for it."""
 
 
