@@ -100,7 +100,7 @@ def _check_models(task: Task) -> None:
         models |= {**_candidates(task, first), **{f"{t.arm}, {first.name}": t.config for t in first.plan.trials}}
     elif len(task.folder.done(task.plan.trials)) == len(task.plan.trials):
         return
-    check_models(models, task.classes, task.micro_batch, task.processes)
+    check_models(models, task.classes, task.micro_batch, task.machines.processes)
 
 
 def _candidates(task: Task, first: First) -> dict[str, Config]:
@@ -143,7 +143,7 @@ def _time_trials(task: Task, done: Manifests, console: Console) -> None:
         return
     if asked is None:
         models = {trial.arm: trial.config for trial in unknown}
-        check_models(models, task.classes, task.micro_batch, task.processes)
+        check_models(models, task.classes, task.micro_batch, task.machines.processes)
         return
     try:
         with steps(console) as progress:
@@ -186,13 +186,7 @@ def _train(task: Task, done: Manifests, signals: Signals, exporter: Exporter, co
                 trials,
                 task.folder,
                 task.place,
-                cpus=task.cpus,
-                gpus=task.gpus,
-                processes=task.processes,
-                address=task.asked.address,
-                depot=task.depot,
-                minutes_to_wait=task.asked.wait_for_nodes,
-                usd_per_hour=task.asked.usd_per_hour,
+                task.machines,
                 budget=board.budget,
                 monitors=(view, exporter),
                 signals=signals,

@@ -4,7 +4,6 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 from rich.console import Console
 from typing_extensions import override
@@ -161,22 +160,29 @@ def _on_val(view: Monitor, task: Task, first: First) -> Monitor:
 def _run(task: Task, first: First, signals: Signals, board: Board, monitors: Sequence[Monitor]) -> Ending:
     from dermtune import tuner  # Ray takes seconds to import: a stage that has ended does not wait for it
 
-    how: dict[str, Any] = {
-        "cpus": task.cpus,
-        "gpus": task.gpus,
-        "processes": task.processes,
-        "address": task.asked.address,
-        "depot": task.depot,
-        "minutes_to_wait": task.asked.wait_for_nodes,
-        "usd_per_hour": task.asked.usd_per_hour,
-        "budget": board.budget,
-        "monitors": monitors,
-        "signals": signals,
-        "execute": partial(execute, micro_batch=task.micro_batch),
-    }
+    train = partial(execute, micro_batch=task.micro_batch)
     if first.plan.stage == "search" and task.staging is not None:
-        return tuner.search(task.staging.points(), task.folder, task.place, **how)
-    return tuner.run(board.missing, task.folder, task.place, together=execute_together, **how)
+        return tuner.search(
+            task.staging.points(),
+            task.folder,
+            task.place,
+            task.machines,
+            budget=board.budget,
+            monitors=monitors,
+            signals=signals,
+            execute=train,
+        )
+    return tuner.run(
+        board.missing,
+        task.folder,
+        task.place,
+        task.machines,
+        budget=board.budget,
+        monitors=monitors,
+        signals=signals,
+        execute=train,
+        together=execute_together,
+    )
 
 
 def _board(task: Task, first: First, done: Manifests) -> Board:

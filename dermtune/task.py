@@ -27,6 +27,7 @@ from dermtune.firstplan import First
 from dermtune.forecast import FirstStage, Forecast, Known, Pace, forecast, pace
 from dermtune.ledger import SweepFolder
 from dermtune.loading import load_recipe, load_sweep
+from dermtune.machines import Machines
 from dermtune.opened import fingerprints
 from dermtune.plan import Plan, Sweep, Trial
 from dermtune.recipes import MicroBatch, Recipe
@@ -65,23 +66,18 @@ class Task:
     """By class."""
 
     @property
-    def cpus(self) -> float:
-        """Cores of a trial."""
-        return self._occupied.cpus
-
-    @property
-    def gpus(self) -> float | None:
-        """GPUs of a trial; None takes one for each of its processes where there is any."""
-        return self._occupied.gpus
-
-    @property
-    def processes(self) -> int:
-        """Processes that train a trial together."""
-        return self._occupied.processes
-
-    @property
-    def _occupied(self) -> Occupied:
-        return _occupied(self.asked, self.recipe)
+    def machines(self) -> Machines:
+        """What the trials run on."""
+        of_one = _occupied(self.asked, self.recipe)
+        return Machines(
+            cpus=of_one.cpus,
+            gpus=of_one.gpus,
+            processes=of_one.processes,
+            address=self.asked.address,
+            depot=self.depot,
+            minutes_to_wait=self.asked.wait_for_nodes,
+            usd_per_hour=self.asked.usd_per_hour,
+        )
 
     @property
     def micro_batch(self) -> MicroBatch:
@@ -97,7 +93,7 @@ class Task:
             done,
             self.budget(done),
             self.pace(done),
-            gpus=self.gpus or 0.0,
+            gpus=self.machines.gpus or 0.0,
             known=Known(
                 variation=_variation(seen, sweep.primary_metric),
                 of_guards={guard: _variation(seen, guard) for guard in sweep.guard_metrics},
@@ -160,16 +156,16 @@ class Task:
         several processes take together is not timed.
         """
         machine = this_machine()
-        gpus = float(bool(machine.gpus)) if self.gpus is None else self.gpus
-        if self.asked.address is not None or gpus > len(machine.gpus) or self.processes > 1:
+        gpus = float(bool(machine.gpus)) if self.machines.gpus is None else self.machines.gpus
+        if self.asked.address is not None or gpus > len(machine.gpus) or self.machines.processes > 1:
             return None
         return Asked(
             place=self.place,
             fingerprints=self.plan.trials[0].fingerprints,
             machine=machine,
-            cpus=self.cpus,
+            cpus=self.machines.cpus,
             gpus=gpus,
-            beside=machine.beside(self.cpus, gpus, min(len(self.plan.trials), MOST_BESIDE)),
+            beside=machine.beside(self.machines.cpus, gpus, min(len(self.plan.trials), MOST_BESIDE)),
             micro_batch=self.micro_batch,
         )
 
@@ -189,7 +185,7 @@ class Task:
             usd=math.inf if asked.max_usd is None else asked.max_usd,
             usd_per_hour=asked.usd_per_hour,
         )
-        expected = None if seconds is None else seconds * (self.gpus or 1) / 3600
+        expected = None if seconds is None else seconds * (self.machines.gpus or 1) / 3600
         measured = tuple(hours / weights.get(trial_id, 1.0) for trial_id, hours in took.items())
         return Budget(books, limits, TrialHours(expected=expected, measured=measured), weights)
 

@@ -17,6 +17,7 @@ from dermtune.data.place import Place
 from dermtune.durable import read_json, write_json
 from dermtune.plan import Trial
 from tests.tiny_sweep import wait_until
+from tests.undetermined import undetermined
 
 ROOT = Path(__file__).parents[1]
 
@@ -32,6 +33,8 @@ class Run:
     """It ends when so many epochs have their checkpoint; 0 trains all."""
     goes_on_from: str = ""
     """Name of the run whose checkpoints it finds."""
+    undetermined: bool = False
+    """It needs an operation without a deterministic kernel."""
 
 
 class CutOff(Exception):
@@ -106,10 +109,11 @@ def take_part(where: str, rank: int) -> None:
                 raise CutOff
 
         at_file = folder / name / "meeting"
-        with (
-            meeting(at_file, rank) as (at, listening),
-            joined(crew, at, address=LOOPBACK, threads=1, listening=listening),
-        ):
+        with contextlib.ExitStack() as inside:
+            at, listening = inside.enter_context(meeting(at_file, rank))
+            inside.enter_context(joined(crew, at, address=LOOPBACK, threads=1, listening=listening))
+            if run.undetermined:
+                inside.enter_context(undetermined())
             try:
                 outcomes[name] = train(
                     run.trial,

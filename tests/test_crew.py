@@ -55,6 +55,7 @@ def runs(make_trial):
             trial=make_trial(batch_size=16, accumulation=2, levers={"mixup": 0.2}), micro_batch=32
         ),
         "a weight that no loss reaches": Run(trial=make_trial(DINO)),
+        "undetermined": Run(trial=make_trial(), undetermined=True),
         "diverging": Run(trial=make_trial(learning_rate=1e20)),
         "cut off": Run(trial=changing, cut_off_after=1),
         "gone on": Run(trial=changing, goes_on_from="cut off"),
@@ -120,6 +121,13 @@ def predicted(outcome):
 @pytest.mark.parametrize("name", TRAINED)
 def test_every_process_has_the_same_bits(together, name):
     first, second = together[name]
+    assert predicted(first) == predicted(second)
+
+
+def test_what_has_no_deterministic_kernel_is_trained_by_all_processes_all_the_same(together):
+    first, second = together["undetermined"]
+    assert not first.deterministic
+    assert not second.deterministic
     assert predicted(first) == predicted(second)
 
 

@@ -159,6 +159,16 @@ def test_which_graphs_a_pass_runs_depends_on_no_pass_before_it_and_on_no_trial_b
     assert len(run(63)) == blocks  # a worker's trials before it take none of what a trial may have
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")
+def test_a_compiled_block_has_the_kernel_that_was_asked_for_in_its_one_graph(make_trial, graphs):
+    trained = trainee(make_trial(compile=True, attention="sdpa_flash").config, CLASSES).train()
+    trained(pixel_values=torch.zeros(4, 3, 16, 16)).logits.sum().backward()
+    (code,) = graphs
+    before, _ = code.split("scaled_dot_product_attention(")
+    assert "nn.attention._sdpa_kernel(" in before
+    assert "sdpa_kernel" not in str(trained.config.to_dict())  # a kept model is any machine's
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_compiled_blocks_stay_near_the_plain_ones(fit, make_trial):

@@ -10,6 +10,7 @@ from dermtune import tuner
 from dermtune.budget import Books, Budget, Limits, TrialHours
 from dermtune.ending import Ending
 from dermtune.ledger import SweepFolder
+from dermtune.machines import Machines
 from dermtune.monitors import Monitor
 from dermtune.tuner.cluster import connected
 from dermtune.tuner.events import CRASHES
@@ -41,7 +42,7 @@ class Sweep:
             self.plan.trials if trials is None else trials,
             self.folder,
             PLACE,
-            cpus=cpus,
+            Machines(cpus=cpus),
             budget=budget,
             monitors=(*extra_monitors, self.heard),
             execute=Fake(diary=self.diary, **self.how),
@@ -80,7 +81,8 @@ def test_every_trial_of_the_plan_is_done(ordinary):
 
 def test_trials_start_in_the_plans_order_so_that_seeds_fill_up_block_by_block(ordinary):
     started = [title for event, title in ordinary.heard.events if event == "started"]
-    assert started == [trial.title for trial in ordinary.plan.trials]
+    late = [started.index(trial.title) - place for place, trial in enumerate(ordinary.plan.trials)]
+    assert {*late} <= {-1, 0, 1}, "of two that are given at once either may have its process first"
 
 
 def test_as_many_trials_train_at_a_time_as_there_are_slots_and_no_more(ordinary):
@@ -200,6 +202,6 @@ def test_a_spent_budget_starts_nothing(all_cpus, tmp_path):
 )
 def test_a_trial_that_no_node_could_ever_run_is_refused(all_cpus, tmp_path, resources, asks):
     with pytest.raises(tuner.TunerError, match=asks) as refusal:
-        tuner.run(planned().trials, SweepFolder(tmp_path), PLACE, **resources)
+        tuner.run(planned().trials, SweepFolder(tmp_path), PLACE, Machines(**resources))
     assert f"the nodes have {all_cpus:g} CPUs" in str(refusal.value)
     assert list(tmp_path.iterdir()) == []

@@ -12,6 +12,7 @@ from dermtune.budget import Books, Budget, Limits, TrialHours
 from dermtune.ending import Ending
 from dermtune.frozen.bundles import Unfit
 from dermtune.ledger import SweepFolder
+from dermtune.machines import Machines
 from dermtune.tuner.admission import Admission
 from dermtune.tuner.cluster import connected
 from dermtune.tuner.events import Events
@@ -98,7 +99,7 @@ def unlucky(tmp_path_factory):
     together = FakeTogether(diary=diary, diverging=HEADS[1].title, killed_after=2)
     with connected(None):
         ending = tuner.run(
-            HEADS, folder, PLACE, cpus=2, monitors=(heard,), execute=Fake(diary=diary), together=together
+            HEADS, folder, PLACE, Machines(cpus=2), monitors=(heard,), execute=Fake(diary=diary), together=together
         )
     return ending, heard, folder, diary
 

@@ -16,6 +16,7 @@ from dermtune.depot import Carrier, DepotError, Store, depot_of, settle
 from dermtune.ending import Ending
 from dermtune.journal import tried
 from dermtune.ledger import SweepFolder
+from dermtune.machines import Machines
 from dermtune.signals import Signals
 from dermtune.tuner.cluster import connected
 from dermtune.tuner.events import Events
@@ -44,7 +45,7 @@ def sent(tmp_path):
     fake = Fake(diary=diary, mishaps={dies.title: workers.die_once, raises.title: workers.refuse})
     folder, place = SweepFolder(tmp_path / "sweep"), Place(data_dir=tmp_path, cache_dir=tmp_path / "cache")
     depot = depot_of(folder, f"file://{tmp_path}/storage", pytest.fail)
-    ending = tuner.run(the_plan.trials, folder, place, depot=depot, monitors=[heard], execute=fake)
+    ending = tuner.run(the_plan.trials, folder, place, Machines(depot=depot), monitors=[heard], execute=fake)
     return the_plan, ending, heard, folder, depot, tmp_path
 
 
@@ -70,9 +71,8 @@ def test_after_the_worker_of_a_bundle_was_killed_no_head_that_is_home_is_trained
         depot_of(folder, f"file://{tmp_path}/storage", pytest.fail),
     )
     together = FakeTogether(diary=diary, killed_after=2)
-    ending = tuner.run(
-        HEADS, folder, place, cpus=2, depot=depot, monitors=[heard], execute=Fake(diary=diary), together=together
-    )
+    machines, fake = Machines(cpus=2, depot=depot), Fake(diary=diary)
+    ending = tuner.run(HEADS, folder, place, machines, monitors=[heard], execute=fake, together=together)
     assert ending == Ending(finished=4)
     assert set(folder.done(HEADS)) == {trial.trial_id for trial in HEADS}
     assert [note.trial for note in diary.notes()] == titles(0, 1, 2, 3) + titles(2, 3)
@@ -85,21 +85,22 @@ def test_a_search_proposes_prunes_and_ends_through_a_storage_and_leaves_nothing_
     place, diary = Place(data_dir=tmp_path, cache_dir=tmp_path / "cache"), Diary(tmp_path / "diary")
     depot = depot_of(folder, f"file://{tmp_path}/storage", pytest.fail)
     scored = Scored(diary=diary, mishaps={"point-1": workers.die_once})
-    how = {"cpus": all_cpus, "depot": depot, "execute": scored}
-    ending = tuner.search(points, folder, place, **how)
+    machines = Machines(cpus=all_cpus, depot=depot)
+    ending = tuner.search(points, folder, place, machines, execute=scored)
     states = Counter(one.state for one in tried(points, folder))
     assert states.keys() == {"done", "pruned"}
     assert ending == Ending(finished=states["done"], pruned=states["pruned"])
     sealed = Counter(note.trial for note in diary.notes("sealed"))
     assert (len(sealed), {*sealed.values()}) == (states["done"], {1})
     assert depot.senders() == set()
-    assert tuner.search(points, folder, place, **how) == Ending()
+    assert tuner.search(points, folder, place, machines, execute=scored) == Ending()
 
 
 def test_a_trial_of_two_processes_comes_home_through_a_storage(tmp_path, drawn, make_trial, fit):
     folder, trial = SweepFolder(tmp_path / "sweep"), make_trial(epochs=2)
     depot = depot_of(folder, f"file://{tmp_path}/storage", pytest.fail)
-    assert tuner.run([trial], folder, drawn.place, cpus=2, processes=2, depot=depot) == Ending(finished=1)
+    machines = Machines(cpus=2, processes=2, depot=depot)
+    assert tuner.run([trial], folder, drawn.place, machines) == Ending(finished=1)
     files = folder.trial(trial.trial_id)
     assert files.manifest()["processes"] == 2
     assert len(files.history_rows()) == 2

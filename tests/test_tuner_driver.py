@@ -15,6 +15,7 @@ import pytest
 from dermtune import tuner
 from dermtune.ending import Ending
 from dermtune.ledger import SweepFolder
+from dermtune.machines import Machines
 from tests import tuner_workers as workers
 from tests.plans import planned
 from tests.tuner_workers import PLACE, Diary, Fake
@@ -117,6 +118,6 @@ def test_ray_says_nothing_of_a_dead_worker_and_leaves_no_process(driver):
 @pytest.mark.parametrize("address", ["nonsense", "127.0.0.1:9"])
 def test_an_address_without_a_cluster_is_refused_at_once_in_one_line(tmp_path, address):
     with pytest.raises(tuner.TunerError, match=f"and RAY_AUTH_TOKEN its token, got '{address}'") as refusal:
-        tuner.run(planned().trials, SweepFolder(tmp_path), PLACE, address=address)
+        tuner.run(planned().trials, SweepFolder(tmp_path), PLACE, Machines(address=address))
     assert "\n" not in str(refusal.value)
     assert list(tmp_path.iterdir()) == []

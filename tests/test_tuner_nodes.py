@@ -1,7 +1,7 @@
 """A sweep on a cluster whose nodes come and go, and of which some lack what trials need."""
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,7 @@ import ray
 from dermtune import tuner
 from dermtune.ending import Ending
 from dermtune.ledger import SweepFolder
+from dermtune.machines import Machines
 from dermtune.monitors import Monitor
 from dermtune.tuner import driving
 from dermtune.tuner.fitting import TunerError
@@ -54,7 +55,7 @@ def test_both_nodes_of_a_cluster_run_trials(cluster, tmp_path):
     the_plan, diary = planned(n_seeds=3), Diary(tmp_path / "diary")
     folder = SweepFolder(tmp_path / "sweep")
     fake = Fake(diary=diary, seconds=0.1, company=2)
-    ending = tuner.run(the_plan.trials, folder, PLACE, address=cluster.address, execute=fake)
+    ending = tuner.run(the_plan.trials, folder, PLACE, Machines(address=cluster.address), execute=fake)
     assert ending == Ending(finished=6)
     assert {note.node for note in diary.notes()} == {node.node_id for node in cluster.list_all_nodes()}
 
@@ -105,7 +106,9 @@ def test_a_node_that_lacks_something_burns_no_trial_is_told_once_and_takes_trial
     fake = Fake(diary=diary, seconds=0.7)
     let_there_be_light = After(2, light.touch)
     folder, monitors = SweepFolder(tmp_path / "sweep"), [heard, let_there_be_light]
-    ending = tuner.run(the_plan.trials, folder, PLACE, address=cluster.address, monitors=monitors, execute=fake)
+    ending = tuner.run(
+        the_plan.trials, folder, PLACE, Machines(address=cluster.address), monitors=monitors, execute=fake
+    )
     assert ending == Ending(finished=12)
     assert {diary.attempts(trial) for trial in the_plan.trials} == {1}
     told = [what for what, _ in heard.events if "left to other nodes" in what]
@@ -120,7 +123,7 @@ def test_where_no_node_has_what_trials_need_the_sweep_stops_with_that_line(clust
     monkeypatch.setattr(driving, "PATIENCE", 0.5)
     diary = Diary(tmp_path / "diary")
     trials, folder = planned(n_seeds=3).trials, SweepFolder(tmp_path / "sweep")
-    ending = tuner.run(trials, folder, PLACE, address=cluster.address, execute=Fake(diary=diary))
+    ending = tuner.run(trials, folder, PLACE, Machines(address=cluster.address), execute=Fake(diary=diary))
     assert ending.halted.startswith("no node can take a trial: ")
     assert ending.halted.endswith(" sees nothing")
     assert (ending.finished, ending.failed, diary.notes()) == (0, 0, [])
@@ -129,13 +132,14 @@ def test_where_no_node_has_what_trials_need_the_sweep_stops_with_that_line(clust
 def test_a_node_that_joins_takes_trials_and_a_trial_that_fits_on_none_waits_for_one(cluster, tmp_path, caplog):
     the_plan, diary = planned(n_seeds=1), Diary(tmp_path / "diary")
     folder, fake = SweepFolder(tmp_path / "sweep"), Fake(diary=diary)
-    how = {"cpus": 3, "address": cluster.address, "execute": fake}
+    there = Machines(cpus=3, address=cluster.address)
     with pytest.raises(TunerError, match="must fit on one node: it asks for 3 CPUs"):
-        tuner.run(the_plan.trials, folder, PLACE, **how)
-    ending = tuner.run(the_plan.trials, folder, PLACE, minutes_to_wait=0.01, **how)
+        tuner.run(the_plan.trials, folder, PLACE, there, execute=fake)
+    ending = tuner.run(the_plan.trials, folder, PLACE, replace(there, minutes_to_wait=0.01), execute=fake)
     assert ending.halted.startswith("a trial must fit on one node: it asks for 3 CPUs")
+    waiting = replace(there, minutes_to_wait=2)
     with ThreadPoolExecutor(1) as aside:
-        running = aside.submit(tuner.run, the_plan.trials, folder, PLACE, minutes_to_wait=2, **how)
+        running = aside.submit(tuner.run, the_plan.trials, folder, PLACE, waiting, execute=fake)
         wait_until(lambda: caplog.text.count("No node yet for a trial, waiting 2 min at most") == 1, "a line")
         joined = cluster.add_node(num_cpus=3)
         ending = running.result()
@@ -148,7 +152,9 @@ def test_a_sweep_whose_trials_are_done_ends_though_a_node_never_had_what_they_ne
     dim(cluster.list_all_nodes()[1])
     the_plan, diary, heard = planned(n_seeds=2), Diary(tmp_path / "diary"), Heard()
     folder, fake = SweepFolder(tmp_path / "sweep"), Fake(diary=diary, seconds=0.7)
-    ending = tuner.run(the_plan.trials, folder, PLACE, address=cluster.address, monitors=[heard], execute=fake)
+    ending = tuner.run(
+        the_plan.trials, folder, PLACE, Machines(address=cluster.address), monitors=[heard], execute=fake
+    )
     assert ending == Ending(finished=4)
     assert any("left to other nodes" in what for what, _ in heard.events)
 
@@ -158,7 +164,9 @@ def test_trials_of_a_node_that_goes_away_go_on_elsewhere_from_their_last_epoch(c
     folder = SweepFolder(tmp_path / "sweep")
     killer = NodeKiller(cluster, cluster.list_all_nodes()[1], diary)
     fake = Fake(diary=diary, epochs=6, seconds=0.3, company=2)
-    ending = tuner.run(the_plan.trials, folder, PLACE, address=cluster.address, monitors=[killer], execute=fake)
+    ending = tuner.run(
+        the_plan.trials, folder, PLACE, Machines(address=cluster.address), monitors=[killer], execute=fake
+    )
     assert ending == Ending(finished=4)
     assert diary.attempts(killer.hit) == 2
     assert {n for trial in the_plan.trials if trial != killer.hit for n in [diary.attempts(trial)]} == {1}

@@ -18,6 +18,7 @@ from dermtune.budget import Books, Budget, Limits, TrialHours
 from dermtune.ending import Ending
 from dermtune.journal import Journal, trials, tried
 from dermtune.ledger import SweepFolder
+from dermtune.machines import Machines
 from dermtune.tuner.cluster import connected
 from tests import tuner_workers as workers
 from tests.monitors import Heard
@@ -39,7 +40,7 @@ class Searched:
             self.points,
             self.folder,
             PLACE,
-            cpus=cpus,
+            Machines(cpus=cpus),
             budget=budget,
             monitors=(self.heard,),
             execute=Scored(diary=self.diary, **self.how),

@@ -16,6 +16,7 @@ from dermtune.device import keep_to_share
 from dermtune.ending import Ending
 from dermtune.execution import execute
 from dermtune.ledger import SweepFolder
+from dermtune.machines import Machines
 from tests.plans import planned
 from tests.tuner_workers import PLACE, Diary, Fake
 
@@ -44,7 +45,7 @@ class Seeing:
 def test_two_trials_of_half_a_gpu_train_at_once_and_see_the_same_one(tmp_path, one_gpu):
     trials = planned().trials[:2]
     seeing = Seeing(fake=Fake(diary=Diary(tmp_path / "diary"), company=2), seen=tmp_path / "seen")
-    ending = tuner.run(trials, SweepFolder(tmp_path / "sweep"), PLACE, gpus=0.5, execute=seeing)
+    ending = tuner.run(trials, SweepFolder(tmp_path / "sweep"), PLACE, Machines(gpus=0.5), execute=seeing)
     assert ending == Ending(finished=2)
     assert [json.loads(line) for line in seeing.seen.read_text().splitlines()] == [["0", 0.5]] * 2
 

@@ -14,6 +14,7 @@ from dermtune.data.place import Place
 from dermtune.depot import Depot
 from dermtune.ending import Ending
 from dermtune.ledger import SweepFolder
+from dermtune.machines import Machines
 from dermtune.monitors import Monitor, Monitors
 from dermtune.signals import Signals, Stopped
 from dermtune.tuner.choosing import Chooser
@@ -50,12 +51,8 @@ def drive(
     work: Work,
     folder: SweepFolder,
     place: Place,
+    machines: Machines,
     *,
-    asked: Asked,
-    address: str | None,
-    depot: Depot | None,
-    minutes_to_wait: float,
-    usd_per_hour: float | None,
     budget: Budget,
     monitors: Sequence[Monitor],
     signals: Signals | None,
@@ -66,9 +63,10 @@ def drive(
     tally, stop = Tally(budget), Stop(signals)
     stop.standstills.append(_nobody_takes(work.chooser, stop))
     stop.is_over = work.chooser.only_keeps_slots
+    depot, address = machines.depot, machines.address
     receiver = Receiver(folder) if depot is None else FromStorage(folder, depot)
     with contextlib.suppress(Stopped), signals.held(), tune_storage(folder, address) as storage, connected(address):
-        asked = _fitted(asked, minutes_to_wait, stop)
+        asked = _fitted(Asked.of(machines), machines.minutes_to_wait, stop)
         job = Job(
             trials_of=work.trials_of,
             folder=folder if depot is None else SweepFolder(place.cache_dir / "trials" / depot.key),
@@ -76,7 +74,7 @@ def drive(
             cpus=asked.cpus,
             gpus=asked.gpus or 0.0,
             processes=asked.processes,
-            usd_per_hour=usd_per_hour,
+            usd_per_hour=machines.usd_per_hour,
             execute=execute,
             together=work.together,
             judged_on=work.judged_on,

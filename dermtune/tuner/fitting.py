@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from dermtune.config import UserError
+from dermtune.machines import Machines
 
 Node = Mapping[str, float]
 """What a node has, taken or not, in Ray's words: `CPU`, `GPU`."""
@@ -25,6 +26,12 @@ class Asked:
     """Each runs on one node."""
     on_one_node: bool = False
     """They all run on the same one, which alone has the trial's checkpoint."""
+
+    @classmethod
+    def of(cls, machines: Machines) -> "Asked":
+        """What a trial asks that is to have so much."""
+        there_alone = machines.depot is not None
+        return cls(cpus=machines.cpus, gpus=machines.gpus, processes=machines.processes, on_one_node=there_alone)
 
     def gpus_of(self, nodes: Sequence[Node]) -> float:
         """GPUs of one trial, said or found."""

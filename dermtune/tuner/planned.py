@@ -6,18 +6,17 @@ from typing import Any
 
 from dermtune.budget import Books, Budget
 from dermtune.data.place import Place
-from dermtune.depot import Depot
 from dermtune.ending import Ending
 from dermtune.execution import execute as train_from_folder_to_folder
 from dermtune.frozen.bundles import bundles
 from dermtune.ledger import SweepFolder
+from dermtune.machines import HERE, Machines
 from dermtune.monitors import Monitor
 from dermtune.plan import Trial
 from dermtune.signals import Signals
 from dermtune.tuner.admission import Admission
 from dermtune.tuner.choosing import AHEAD
 from dermtune.tuner.driving import Work, drive
-from dermtune.tuner.fitting import Asked
 from dermtune.tuner.worker import Execute, Together
 
 
@@ -35,14 +34,8 @@ def run(
     trials: Sequence[Trial],
     folder: SweepFolder,
     place: Place,
+    machines: Machines = HERE,
     *,
-    cpus: float = 1,
-    gpus: float | None = None,
-    processes: int = 1,
-    address: str | None = None,
-    depot: Depot | None = None,
-    minutes_to_wait: float = 0.0,
-    usd_per_hour: float | None = None,
     budget: Budget | None = None,
     monitors: Sequence[Monitor] = (),
     signals: Signals | None = None,
@@ -58,13 +51,7 @@ def run(
         trials: those that are missing, seed-major.
         folder: where results go; on several nodes a path that all of them share, or with a depot the driver's own.
         place: where images are.
-        cpus: cores of one trial; torch has as many threads, at least one.
-        gpus: GPUs of one trial; None takes one where the cluster has any, of several processes one each.
-        processes: that train one trial together, with a like part of its cores and GPUs each.
-        address: a running Ray cluster; None starts a local one and stops it again.
-        depot: by what way results come from nodes that do not see the folder.
-        minutes_to_wait: how long at most for a node that a trial fits on.
-        usd_per_hour: price of an hour, for the manifests.
+        machines: what they run on, and what one has of it.
         budget: asked before each trial starts.
         monitors: told in this process; an exception in one is said and ends nothing.
         signals: the caller's, who may have heard one; None hears them for the length of this run.
@@ -73,17 +60,12 @@ def run(
 
     Raises TunerError where there is no such cluster, or no node of it is large enough for a trial.
     """
-    budget = budget or Budget(Books(folder, trials, usd_per_hour))
-    asked = Asked(cpus=cpus, gpus=gpus, processes=processes, on_one_node=depot is not None)
+    budget = budget or Budget(Books(folder, trials, machines.usd_per_hour))
     return drive(
-        _work(trials, Admission(budget, ahead=AHEAD if minutes_to_wait else 1), together),
+        _work(trials, Admission(budget, ahead=AHEAD if machines.minutes_to_wait else 1), together),
         folder,
         place,
-        asked=asked,
-        address=address,
-        depot=depot,
-        minutes_to_wait=minutes_to_wait,
-        usd_per_hour=usd_per_hour,
+        machines,
         budget=budget,
         monitors=monitors,
         signals=signals,

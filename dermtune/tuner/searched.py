@@ -6,18 +6,17 @@ from typing import Any
 
 from dermtune.budget import Books, Budget
 from dermtune.data.place import Place
-from dermtune.depot import Depot
 from dermtune.ending import Ending
 from dermtune.execution import execute as train_from_folder_to_folder
 from dermtune.journal import Journal, trials
 from dermtune.ledger import SweepFolder
+from dermtune.machines import HERE, Machines
 from dermtune.monitors import Monitor
 from dermtune.plan import Trial
 from dermtune.points import Points
 from dermtune.signals import Signals
 from dermtune.tuner.choosing import AHEAD
 from dermtune.tuner.driving import Work, drive
-from dermtune.tuner.fitting import Asked
 from dermtune.tuner.proposing import Proposals, Teller
 from dermtune.tuner.pruning import Pruning
 from dermtune.tuner.worker import Execute
@@ -41,14 +40,8 @@ def search(
     points: Points,
     folder: SweepFolder,
     place: Place,
+    machines: Machines = HERE,
     *,
-    cpus: float = 1,
-    gpus: float | None = None,
-    processes: int = 1,
-    address: str | None = None,
-    depot: Depot | None = None,
-    minutes_to_wait: float = 0.0,
-    usd_per_hour: float | None = None,
     budget: Budget | None = None,
     monitors: Sequence[Monitor] = (),
     signals: Signals | None = None,
@@ -67,12 +60,11 @@ def search(
     journal, known = Journal(points, folder), trials(points, folder)
     if journal.is_full and not journal.open_trials():
         return Ending()
-    budget = budget or Budget(Books(folder, known, usd_per_hour))
+    budget = budget or Budget(Books(folder, known, machines.usd_per_hour))
     to_run = {trial.trial_id for trial in journal.open_trials()}
     pruning = Pruning(points, folder, [trial for trial in known if trial.trial_id not in to_run])
-    asked = Asked(cpus=cpus, gpus=gpus, processes=processes, on_one_node=depot is not None)
     work = Work(
-        chooser=Proposals(journal, budget, ahead=AHEAD if minutes_to_wait else 0),
+        chooser=Proposals(journal, budget, ahead=AHEAD if machines.minutes_to_wait else 0),
         trials_of=_Proposed(points),
         judged_on="val",
         scheduler=pruning,
@@ -82,11 +74,7 @@ def search(
         work,
         folder,
         place,
-        asked=asked,
-        address=address,
-        depot=depot,
-        minutes_to_wait=minutes_to_wait,
-        usd_per_hour=usd_per_hour,
+        machines,
         budget=budget,
         monitors=(Teller(journal), *monitors),
         signals=signals,

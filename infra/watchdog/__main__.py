@@ -4,6 +4,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from functools import partial
 
 from rich.console import Console
 
@@ -14,6 +15,7 @@ from infra.watchdog import arguments
 from infra.watchdog.adopting import adopt
 from infra.watchdog.arguments import PROG, Orphans, Run
 from infra.watchdog.clearing import clear
+from infra.watchdog.clock import Clock
 from infra.watchdog.guarding import Post, guard
 from infra.watchdog.journal import Journal
 from infra.watchdog.machine import ProviderError
@@ -38,18 +40,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         return refuse(PROG, f"{error}; {_left(asked)}", code=3)
     except Stopped:
         return refuse(PROG, f"stopped by {signals.name}; {_left(asked)}", code=3)
+    except Exception:  # noqa: BLE001 whatever it is, what runs runs on, and that is what must be read
+        traceback.print_exc()
+        return refuse(PROG, _left(asked), code=3)
 
 
 def _post(asked: Run | Orphans) -> Post:
     key = os.environ.get(KEY)
     if not key:
         raise UserError(f"{KEY} must hold a key of the provider, it is not set")
-    patience = Patience(timeout=asked.common.answer)
+    patience, console = Patience(timeout=asked.common.answer), Console()
     return Post(
         provider=RunPod(key, url=asked.common.api_url, patience=patience),
         journal=Journal(asked.common.state),
         common=asked.common,
-        console=Console(),
+        console=console,
+        clock=Clock(partial(console.print, style="bold yellow", markup=False)),
         json=asked.json if isinstance(asked, Run) else None,
     )
 
@@ -61,7 +67,7 @@ def _run(post: Post, asked: Run) -> int:
         try:
             _tell_orphans(post, asked, view)
             return guard(post, charge, view).exit_code
-        except Exception:  # noqa: BLE001 whatever it is, the machine runs on, and that is what must be read
+        except Exception:  # noqa: BLE001 it is watched from here on: no fault is bad input any more
             traceback.print_exc()
             return refuse(PROG, _left(asked), code=3)
 
@@ -70,8 +76,8 @@ def _tell_orphans(post: Post, asked: Run, view: View) -> None:
     """Say which other machines nobody watches, before this one is watched for hours."""
     try:
         found = orphans(post.provider, post.journal, asked.common.prefix)
-    except ProviderError as error:
-        view.warned(str(error))
+    except Exception as error:  # noqa: BLE001 the others are no reason to leave this one
+        view.failed(error)
         return
     for orphan in found:
         if orphan.machine_id != asked.machine_id:

@@ -6,12 +6,13 @@ from dataclasses import replace
 
 from dermtune.validation import UserError
 from infra.watchdog.arguments import Run
-from infra.watchdog.decision import State, resumed
-from infra.watchdog.journal import Charge, Journal, Place
+from infra.watchdog.journal import Address, Charge, Journal, Place
 from infra.watchdog.limits import Rent, stops, strikes
 from infra.watchdog.machine import Machine, Provider
 from infra.watchdog.reaching import reach
-from infra.watchdog.remote import OtherMachineError, RemoteError
+from infra.watchdog.remote import OtherMachineError, RefusedError, RemoteError
+from infra.watchdog.resuming import taken_up
+from infra.watchdog.state import State
 from infra.watchdog.view import View
 
 
@@ -30,10 +31,11 @@ def adopt(asked: Run, provider: Provider, journal: Journal, view: View, now: flo
             raise AdoptionError(f"{shlex.split(command)[0]} must be a command of this computer, there is none")
     place, earlier = _place(asked), journal.read(asked.machine_id)
     if earlier is not None:
-        state = resumed(earlier.state, now)
-        rent = replace(state.rent, usd_per_hour=asked.usd_per_hour or state.rent.usd_per_hour)
+        again = taken_up(earlier, provider, now)
+        rent = again.state.rent
+        rent = replace(rent, usd_per_hour=asked.usd_per_hour or rent.usd_per_hour)
         _check_price(asked, rent)
-        charge = replace(earlier, place=place, limits=asked.limits, state=replace(state, rent=rent))
+        charge = replace(again, place=place, limits=asked.limits, state=replace(again.state, rent=rent))
         view.said(f"{asked.machine_id} is watched again, where a watchdog before has left it")
     else:
         machine = provider.get(asked.machine_id)
@@ -41,8 +43,8 @@ def adopt(asked: Run, provider: Provider, journal: Journal, view: View, now: flo
             raise AdoptionError(
                 f"{asked.machine_id} must be a machine of this account, {asked.common.api_url} knows none"
             )
-        charge = _begun(asked, machine, place, now)
-        _check_reach(machine, charge, journal, view)
+        charge = replace(_begun(asked, machine, place, now), account=provider.account)
+        _check_reach(charge, journal, view)
     journal.write(charge)
     return charge
 
@@ -78,6 +80,7 @@ def _begun(asked: Run, machine: Machine, place: Place, now: float) -> Charge:
         place=place,
         limits=asked.limits,
         state=State(rent=rent, active=now),
+        address=None if machine.host is None else Address(host=machine.host, port=machine.port),
     )
 
 
@@ -86,19 +89,25 @@ def _check_price(asked: Run, rent: Rent) -> None:
         raise AdoptionError("--max-usd needs a price, and the provider tells none: give --usd-per-hour")
 
 
-def _check_reach(machine: Machine, charge: Charge, journal: Journal, view: View) -> None:
+def _check_reach(charge: Charge, journal: Journal, view: View) -> None:
     """What would keep results from being pulled is told at once, not at the end."""
-    remote = reach(machine, charge.place, journal.of(machine.id))
+    machine_id = charge.machine_id
+    remote = reach(charge, journal.of(machine_id))
     try:
         if remote is None:
-            raise RemoteError(f"{machine.id} has no address yet")
+            raise RemoteError(f"{machine_id} has no address yet")
         listing = remote.look(within=3 * charge.limits.answer)
     except OtherMachineError as error:
         raise AdoptionError(f"--host and --port must lead to the machine that is watched: {error}") from None
+    except RefusedError as error:
+        raise AdoptionError(
+            f"ssh must be let in: {error}; give the name or key by which you enter it, --host or --ssh "
+            "(a cluster of SkyPilot: --host and its name)"
+        ) from None
     except RemoteError as error:
         view.warned(f"{error}; it is watched, and asked again")
         return
     if not listing.has_rsync:
-        raise AdoptionError(f"rsync must be on {machine.id}, there is none: apt-get install rsync there")
+        raise AdoptionError(f"rsync must be on {machine_id}, there is none: apt-get install rsync there")
     if not listing.is_sweep:
-        view.warned(f"{charge.place.remote} on {machine.id} is no sweep's folder yet")
+        view.warned(f"{charge.place.remote} on {machine_id} is no sweep's folder yet")

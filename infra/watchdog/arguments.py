@@ -1,13 +1,12 @@
 """The watchdog's command line."""
 
 import argparse
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from analysis.commandline import Parser, file_path, whole_number
+from infra.watchdog import values
 from infra.watchdog.journal import default_folder
 from infra.watchdog.limits import Limits
 from infra.watchdog.runpod import API_URL
@@ -132,13 +131,14 @@ def _limits(asked: argparse.Namespace) -> Limits:
         pull=60 * asked.pull_minutes,
         answer=asked.answer_seconds,
         give_up=60 * asked.give_up_minutes,
+        start=60 * asked.start_minutes,
     )
 
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line, both commands in it."""
     top = Parser(prog=PROG, description=DESCRIPTION, epilog=EPILOG)
-    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Command)
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_OfOne)
     run = commands.add_parser("run", help="watch a machine to its end", description=RUN)
     orphans = commands.add_parser("orphans", help="machines that nobody watches", description=ORPHANS)
     _add_run(run)
@@ -164,7 +164,7 @@ def options() -> frozenset[str]:
     return frozenset(named - {"-h", "--help"})
 
 
-class _Command(Parser):
+class _OfOne(Parser):
     """A command's own parser, which has no more to tell than its options."""
 
     def __init__(self, *, prog: str, description: str = "", **_: object) -> None:
@@ -177,7 +177,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
     add(
         "--remote",
         required=True,
-        type=_folder,
+        type=values.folder,
         metavar="DIR",
         help="the sweep's folder on it, absolute or from ssh's home",
     )
@@ -185,7 +185,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
         "--into", required=True, type=Path, metavar="DIR", help="where that folder is pulled to, under its own name"
     )
     add(
-        "--host", type=_host, metavar="USER@HOST",
+        "--host", type=values.host, metavar="USER@HOST",
         help="default: root at the address that the provider tells, also when it changes",
     )  # fmt: skip
     add(
@@ -198,34 +198,38 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
     add(
         "--deadline-hours",
         required=True,
-        type=_positive,
+        type=values.positive,
         metavar="H",
         help="the machine ends so long after its start",
     )
-    add("--max-usd", type=_positive, metavar="X", help="it ends before it has cost more")
-    add("--usd-per-hour", type=_positive, metavar="Y", help="its price; default: what the provider tells")
+    add("--max-usd", type=values.positive, metavar="X", help="it ends before it has cost more")
+    add("--usd-per-hour", type=values.positive, metavar="Y", help="its price; default: what the provider tells")
     add(
         "--idle-minutes",
-        type=_positive,
+        type=values.positive,
         default=30.0,
         metavar="M",
-        help="nothing may change for so long; default 30",
+        help="nothing may change for so long, once a sweep has run there; default 30",
     )
     add(
-        "--grace-minutes", type=_positive, default=10.0, metavar="M",
+        "--start-minutes", type=values.positive, default=120.0, metavar="M",
+        help="for so long no sweep may have begun: set up, send and decode images; default 120",
+    )  # fmt: skip
+    add(
+        "--grace-minutes", type=values.positive, default=10.0, metavar="M",
         help="so long before deadline and cap the sweep is told to stop, and results are pulled; default 10",
     )  # fmt: skip
     add(
         "--pull-minutes",
-        type=_positive,
+        type=values.positive,
         default=5.0,
         metavar="M",
         help="between two pulls while it runs; default 5",
     )
-    add("--poll-seconds", type=_positive, default=30.0, metavar="S", help="between two looks; default 30")
+    add("--poll-seconds", type=values.positive, default=30.0, metavar="S", help="between two looks; default 30")
     add(
-        "--give-up-minutes", type=_positive, default=15.0, metavar="M",
-        help="a machine that is not gone so long after it was ended is told as still running; default 15",
+        "--give-up-minutes", type=values.positive, default=15.0, metavar="M",
+        help="one not gone so long after it was ended is told as still running, and asked on; default 15",
     )  # fmt: skip
 
 
@@ -233,12 +237,20 @@ def _add_reach(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
         "--ssh",
+        type=values.command,
         metavar="CMD",
         help="ssh and its options; default: OpenSSH, which learns each machine's key at first sight",
     )
-    add("--rsync", default="rsync", metavar="CMD", help="rsync and further options of it; default: rsync")
+    add(
+        "--rsync",
+        type=values.command,
+        default="rsync",
+        metavar="CMD",
+        help="rsync and further options of it; default: rsync",
+    )
     add(
         "--remote-python",
+        type=values.command,
         default="python3",
         metavar="CMD",
         help="a Python on the machine, 3.8 or later; default: python3",
@@ -260,39 +272,9 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add(
         "--answer-seconds",
-        type=_positive,
+        type=values.positive,
         default=20.0,
         metavar="S",
         help="for one answer of the provider; default 20",
     )
-    add("--api-url", type=_url, default=API_URL, metavar="URL", help=f"of the provider; default: {API_URL}")
-
-
-def _positive(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"must be a number above 0, got {text!r}")
-    return value
-
-
-def _url(text: str) -> str:
-    """The key goes there: in the clear to this computer alone."""
-    url = urlsplit(text)
-    if not (url.scheme == "https" or (url.scheme == "http" and url.hostname in ("127.0.0.1", "localhost", "::1"))):
-        raise argparse.ArgumentTypeError(f"must begin with https://, got {text!r}")
-    return text
-
-
-def _host(text: str) -> str:
-    if text.startswith("-") or ":" in text or not text:
-        raise argparse.ArgumentTypeError(f"must be a host or user@host, a port has its own option, got {text!r}")
-    return text
-
-
-def _folder(text: str) -> str:
-    if not Path(text).name or text.startswith("-") or "\0" in text:
-        raise argparse.ArgumentTypeError(f"must be a sweep's folder, got {text!r}")
-    return text
+    add("--api-url", type=values.url, default=API_URL, metavar="URL", help=f"of the provider; default: {API_URL}")

@@ -1,7 +1,7 @@
 """Whether what was pulled is what lies on the machine, and what its trials have sealed."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,11 +38,20 @@ class Check:
         return not self.missing and not self.different
 
 
-def compare(listing: Listing, into: Path, sealed: frozenset[str]) -> Check:
-    """The comparison. `sealed` are files that a manifest vouches for here, whatever lies there now."""
+OnTime = Callable[[], None]
+"""Called before each file that is read; raises where the time is up."""
+
+
+def unhurried() -> None:
+    """An OnTime for when there is all the time."""
+
+
+def compare(listing: Listing, into: Path, sealed: frozenset[str], on_time: OnTime) -> Check:
+    """The comparison, damage left out. `sealed` are files that a manifest vouches for here, whatever lies there."""
     by_hash = all(file.sha256 is not None for file in listing.files.values())
     missing, different = list[str](), list[str]()
     for path, file in sorted(listing.files.items()):
+        on_time()
         here = into / path
         if not here.is_file():
             missing.append(path)
@@ -54,7 +63,6 @@ def compare(listing: Listing, into: Path, sealed: frozenset[str]) -> Check:
         n_bytes=sum(file.size for file in listing.files.values()),
         missing=tuple(missing),
         different=tuple(different),
-        damaged=damaged(SweepFolder(into)),
     )
 
 
@@ -69,21 +77,26 @@ class Pulled:
         self.into = into
         self._whole: set[str] = set()
 
-    def sealed(self) -> frozenset[str]:
-        """Paths of the files that a done trial's manifest vouches for, and of the manifest, in the folder."""
-        self._whole |= {
-            trial_id for trial_id in self._on_disk() if trial_id not in self._whole and self._is(trial_id)
-        }
+    def sealed(self, on_time: OnTime) -> frozenset[str]:
+        """Paths of the files that a done trial's manifest vouches for, and of the manifest, in the folder.
+
+        Where the time is up, what was found whole until then is remembered.
+        """
+        for trial_id in self._on_disk():
+            on_time()
+            if trial_id not in self._whole and SweepFolder(self.into).trial(trial_id).is_done():
+                self._whole.add(trial_id)
         names = (*SEALED, "manifest.json")
         return frozenset(f"trials/{trial_id}/{name}" for trial_id in self._whole for name in names)
 
-    def check(self, listing: Listing) -> Check:
+    def check(self, listing: Listing, on_time: OnTime) -> Check:
         """Whether all that lies there is here; every file is read anew."""
         self._whole.clear()
-        return compare(listing, self.into, self.sealed())
+        return compare(listing, self.into, self.sealed(on_time), on_time)
 
-    def _is(self, trial_id: str) -> bool:
-        return SweepFolder(self.into).trial(trial_id).is_done()
+    def judged(self, check: Check) -> Check:
+        """The comparison with the damage of every trial here."""
+        return replace(check, damaged=damaged(SweepFolder(self.into)))
 
     def _on_disk(self) -> Iterator[str]:
         return (path.name for path in (self.into / "trials").glob("[!.]*"))

@@ -5,12 +5,14 @@ from pathlib import Path
 
 from dermtune.validation import UserError
 from infra.watchdog.arguments import Orphans
-from infra.watchdog.decision import State, resumed, to_end
+from infra.watchdog.decision import to_end
 from infra.watchdog.guarding import Post, guard
 from infra.watchdog.journal import Charge, Place
 from infra.watchdog.limits import Limits, Rent
 from infra.watchdog.orphans import Orphan, orphans
 from infra.watchdog.report import CONSOLE_URL
+from infra.watchdog.resuming import taken_up
+from infra.watchdog.state import State
 from infra.watchdog.view import View
 
 
@@ -24,25 +26,34 @@ def clear(post: Post, asked: Orphans) -> int:
     if not found:
         post.console.print("No machine of ours runs unwatched.")
     ended = [orphan for orphan in found if asked.terminate or orphan.machine_id in asked.abandon]
-    codes = [_end(post, orphan, abandoned=orphan.machine_id in asked.abandon) for orphan in ended]
+    codes = [_code(post, orphan, abandoned=orphan.machine_id in asked.abandon) for orphan in ended]
     left = [orphan for orphan in found if orphan not in ended]
     return max([*codes, *([1] if left else [])], default=0)
 
 
-def _end(post: Post, orphan: Orphan, *, abandoned: bool) -> int:
-    """The exit code after one of them was ended, or not."""
-    if orphan.charge is None and not abandoned:
-        said = (
-            f"! {orphan.machine_id} STILL RUNS AND IS BILLED: nobody knows where its results are. Pull them, then "
-            f"give --abandon {orphan.machine_id}, or end it by hand: {CONSOLE_URL}"
-        )
+def _code(post: Post, orphan: Orphan, *, abandoned: bool) -> int:
+    """The exit code after one was ended, or not; whatever goes wrong with it, the others have their turn."""
+    try:
+        return _end(post, orphan, abandoned=abandoned)
+    except Exception as error:  # noqa: BLE001
+        said = f"! {orphan.machine_id} STILL RUNS AND IS BILLED: {error}; end it by hand: {CONSOLE_URL}"
         post.console.print(said, style="bold red", soft_wrap=True, markup=False, highlight=False)
         return 3
+
+
+def _end(post: Post, orphan: Orphan, *, abandoned: bool) -> int:
+    if orphan.charge is None and not abandoned:
+        raise UserError("nobody knows where its results are, pull them, then give --abandon " + orphan.machine_id)
     with post.journal.alone(orphan.machine_id) as folder:
         now = post.clock()
-        charge = orphan.charge or _stranger(post, orphan, folder, now)
-        state = to_end(resumed(charge.state, now), now, "abandoned" if abandoned else "asked")
-        charge = replace(charge, state=state)
+        known = None if orphan.damage else post.journal.read(orphan.machine_id)  # another may have come before
+        if known is None and orphan.charge is not None:
+            post.console.print(f"{orphan.machine_id} was ended meanwhile.", markup=False, highlight=False)
+            return 0
+        charge = taken_up(known, post.provider, now) if known else _stranger(post, orphan, folder, now)
+        limits = replace(charge.limits, persists=False)
+        state = to_end(charge.state, now, "abandoned" if abandoned else "asked")
+        charge = replace(charge, limits=limits, state=state)
         post.journal.write(charge)
         return guard(post, charge, View(post.console)).exit_code
 
@@ -79,4 +90,5 @@ def _stranger(post: Post, orphan: Orphan, folder: Path, now: float) -> Charge:
         place=place,
         limits=limits,
         state=State(rent=rent, active=now),
+        account=post.provider.account,
     )

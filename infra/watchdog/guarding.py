@@ -11,7 +11,7 @@ from rich.console import Console
 from dermtune.durable import write_json
 from infra.watchdog.arguments import Common
 from infra.watchdog.journal import Charge, Journal
-from infra.watchdog.machine import Machine, Provider, ProviderError
+from infra.watchdog.machine import Machine, Provider
 from infra.watchdog.orphans import orphans
 from infra.watchdog.report import Report, print_report
 from infra.watchdog.view import View
@@ -26,27 +26,34 @@ class Post:
     journal: Journal
     common: Common
     console: Console
+    clock: Callable[[], float]
     json: Path | None = None
     """Where a report is written besides the journal."""
-    clock: Callable[[], float] = time.time
     sleep: Callable[[float], Any] = time.sleep
 
 
 def guard(post: Post, charge: Charge, view: View) -> Report:
-    """The report, after it was written and printed. The caller has the machine for itself."""
+    """The report, after it was written and printed. The caller has the machine for itself.
+
+    One that is told as still running is written and printed, too, while its end is asked for on and on.
+    """
+
+    def told(report: Report) -> Report:
+        whole = replace(report, others=_others(post, charge.machine_id))
+        _keep(post, whole)
+        print_report(whole, post.console)
+        return whole
+
     with view:
-        watcher = Watcher(charge, post.provider, post.journal, view, clock=post.clock, sleep=post.sleep)
-        report = watcher.run()
-    report = replace(report, others=_others(post, charge.machine_id))
-    _keep(post, report)
-    print_report(report, post.console)
-    return report
+        clock, sleep = post.clock, post.sleep
+        report = Watcher(charge, post.provider, post.journal, view, shout=told, clock=clock, sleep=sleep).run()
+    return told(report)
 
 
 def _others(post: Post, machine_id: str) -> Sequence[Machine] | None:
     try:
         found = orphans(post.provider, post.journal, post.common.prefix)
-    except ProviderError:
+    except Exception:  # noqa: BLE001 what is left of the report is true all the same
         return None
     return [orphan.machine for orphan in found if orphan.machine is not None and orphan.machine_id != machine_id]
 

@@ -12,8 +12,8 @@ from dermtune.durable import read_json, sync_folder, write_json
 from dermtune.ledger import LedgerError
 from dermtune.ledger.lock import held, is_held
 from dermtune.validation import UserError
-from infra.watchdog.decision import State
 from infra.watchdog.limits import Limits, Rent
+from infra.watchdog.state import State
 
 FORMAT = 1
 
@@ -44,6 +44,14 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Where ssh finds a machine, as its provider has told."""
+
+    host: str
+    port: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Charge:
     """A machine that is watched, and all that the next start must know to go on with it."""
 
@@ -53,6 +61,12 @@ class Charge:
     place: Place
     limits: Limits
     state: State
+    account: str = ""
+    """Of the provider; empty in what was written before it was kept."""
+    address: Address | None = None
+    """The last that was told: it is asked there also while the provider does not answer."""
+    is_named: bool = False
+    """Whether the machine has ever said which one it is: then it must."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -63,7 +77,7 @@ class Charge:
         """From `to_dict`. Raises LookupError, TypeError or ValueError where it is something else."""
         if plain["format"] != FORMAT:
             raise ValueError(f"must be of format {FORMAT}, got {plain['format']!r}")
-        state = dict(plain["state"])
+        state, address = dict(plain["state"]), plain.get("address")
         return cls(
             machine_id=plain["machine_id"],
             name=plain["name"],
@@ -71,6 +85,9 @@ class Charge:
             place=Place(**plain["place"]),
             limits=Limits(**plain["limits"]),
             state=State(**{**state, "rent": Rent(**state["rent"])}),
+            account=plain.get("account", ""),
+            address=None if address is None else Address(**address),
+            is_named=plain.get("is_named", False),
         )
 
 

@@ -26,6 +26,10 @@ class Limits:
     """For one answer of the machine or its provider."""
     give_up: float
     """For so long a machine that was asked to end is asked again, until it is told as still running."""
+    start: float = 7200.0
+    """For so long no sweep may run on it, before one was seen to."""
+    persists: bool = True
+    """Whether its end is asked for on and on after it was told as still running; else it is left so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

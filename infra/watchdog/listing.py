@@ -11,8 +11,6 @@ class RemoteFile:
 
     size: int
     """Bytes."""
-    changed: float
-    """By that machine's clock; seconds since 1970."""
     sha256: str | None
     """None where hashes were not asked for."""
 
@@ -23,8 +21,8 @@ class Listing:
 
     files: Mapping[str, RemoteFile]
     """All that is pulled, by its path in the sweep's folder; checkpoints and locks are not."""
-    quiet: float
-    """Seconds since anything in the folder last changed, checkpoints too; infinite where there is nothing."""
+    trace: str
+    """Another one whenever anything in the folder is another, checkpoints too."""
     driver: bool
     """Whether a sweep runs in the folder."""
     signalled: bool
@@ -44,12 +42,11 @@ class Listing:
     def from_dict(cls, told: Mapping[str, Any]) -> "Listing":
         """From the probe's answer. Raises LookupError, TypeError or ValueError where it is none."""
         files = {
-            str(path): RemoteFile(size=int(size), changed=float(changed), sha256=sha256)
-            for path, (size, changed, sha256) in told["files"].items()
+            str(path): RemoteFile(size=int(size), sha256=sha256) for path, (size, sha256) in told["files"].items()
         }
         return cls(
             files=files,
-            quiet=max(0.0, told["now"] - told["changed"]) if told["changed"] else float("inf"),
+            trace=str(told["trace"]),
             driver=bool(told["driver"]),
             signalled=bool(told["signalled"]),
             gpu=told["gpu"],

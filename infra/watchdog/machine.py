@@ -36,6 +36,11 @@ class Machine:
 class Provider(Protocol):
     """Who rents the machines out. Each call raises ProviderError where there is no answer that can be relied on."""
 
+    url: str
+    """Where it is asked."""
+    account: str
+    """The same for the same key, and not to be traced back to it."""
+
     def list(self) -> Sequence[Machine]:
         """All machines of the account."""
         ...
@@ -44,6 +49,9 @@ class Provider(Protocol):
         """The machine; None where the provider says that there is none of that name."""
         ...
 
-    def terminate(self, machine_id: str) -> None:
-        """Ask for the machine's end; that it was heard says nothing about whether the machine is gone."""
+    def terminate(self, machine_id: str) -> bool:
+        """Ask for the machine's end; whether that was accepted, which it is not where there is none of that name.
+
+        It says nothing about whether the machine is gone.
+        """
         ...

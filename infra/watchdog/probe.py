@@ -14,9 +14,9 @@ import os
 import platform
 import shutil
 import signal
+import stat
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any, Iterator  # noqa: UP035 the machine's Python may be old
 
@@ -29,9 +29,7 @@ def look(asked: dict[str, Any]) -> dict[str, Any]:
     folder = Path(asked["folder"])
     driver = _driver(folder / "driver.lock")
     return {
-        "files": dict(_files(folder, asked["hashes"])),
-        "changed": max((path.lstat().st_mtime for path in _alive(folder)), default=0.0),
-        "now": time.time(),
+        **_lies_in(folder, asked["hashes"]),
         "driver": driver is not None,
         "signalled": bool(asked["signal"]) and _stop(driver),
         "gpu": _gpu(),
@@ -45,23 +43,31 @@ def is_pulled(path: Path) -> bool:
     return not any(part.startswith(".") or part in LEFT_THERE for part in path.parts)
 
 
-def _files(folder: Path, hashes: bool) -> Iterator[tuple[str, tuple[int, float, str | None]]]:
-    """Each file that is pulled: its path in the folder, then size, time of change, and the hash or None."""
-    for path in _all(folder):
+def _lies_in(folder: Path, hashes: bool) -> dict[str, Any]:
+    """`files`: of each that is pulled, by its path in the folder, its size, and its hash or None.
+
+    `trace`: another text whenever any file there, a checkpoint's too, is another by name, size or time; no clock is
+    asked. A walk with one look a file: on a network's disk each is a round trip.
+    """
+    files, trace = {}, hashlib.sha256()
+    for path, about in _walk(folder):
         inside = path.relative_to(folder)
-        if is_pulled(inside) and not path.is_symlink():
+        if path.name != "driver.lock":  # that is touched by who fails to take it
+            trace.update(f"{inside}\0{about.st_size}\0{about.st_mtime_ns}\0".encode("utf-8", "replace"))
+        if is_pulled(inside) and stat.S_ISREG(about.st_mode):
             with contextlib.suppress(FileNotFoundError):  # it was replaced meanwhile
-                about = path.stat()
-                yield str(inside), (about.st_size, about.st_mtime, _hash(path) if hashes else None)
+                files[str(inside)] = (about.st_size, _hash(path) if hashes else None)
+    return {"files": files, "trace": trace.hexdigest()}
 
 
-def _alive(folder: Path) -> Iterator[Path]:
-    """What changes as a sweep runs; a lock is touched by who fails to take it."""
-    return (path for path in _all(folder) if path.name != "driver.lock" and path.exists())
-
-
-def _all(folder: Path) -> Iterator[Path]:
-    return (Path(here, name) for here, _, names in os.walk(folder) for name in names)
+def _walk(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """Each file below the folder, in a fixed order, with what is known of it itself, not of where it leads."""
+    for here, folders, names in os.walk(folder):
+        folders.sort()
+        for name in sorted(names):
+            path = Path(here, name)
+            with contextlib.suppress(FileNotFoundError):
+                yield path, path.lstat()
 
 
 def _hash(path: Path) -> str:

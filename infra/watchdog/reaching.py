@@ -3,23 +3,24 @@
 import shlex
 from pathlib import Path
 
-from infra.watchdog.journal import Place
-from infra.watchdog.machine import Machine
+from infra.watchdog.journal import Charge
 from infra.watchdog.remote import Remote
 
 USER = "root"
 """As which RunPod's machines are entered."""
 
 
-def reach(machine: Machine, place: Place, folder: Path) -> Remote | None:
+def reach(charge: Charge, folder: Path) -> Remote | None:
     """The way to the machine; None as long as it has no address. Its key, learnt at first sight, is in `folder`."""
-    target = place.host or (machine.host and f"{USER}@{machine.host}")
+    place, address = charge.place, charge.address
+    target = place.host or (address and f"{USER}@{address.host}")
     if not target:
         return None
-    port = place.port or (None if place.host else machine.port)
+    port = place.port or (address.port if address and not place.host else None)
     ssh = shlex.split(place.ssh) if place.ssh else _openssh(folder)
     return Remote(
-        machine_id=machine.id,
+        machine_id=charge.machine_id,
+        must_say=charge.is_named or place.host is None,
         ssh=[*ssh, *(["-p", str(port)] if port else [])],
         target=target,
         rsync=shlex.split(place.rsync),

@@ -17,12 +17,18 @@ _VANISHED = 24
 """rsync's code where files went away while it read: a sweep replaces files as it runs."""
 
 
+_SSH_FAILED = 255
+"""ssh's own code; any other is the command's."""
 STALLED = 60
 """Seconds without a byte after which rsync gives up."""
 
 
 class RemoteError(Exception):
     """The machine did not answer, or not as it must; a clause."""
+
+
+class RefusedError(RemoteError):
+    """The machine is there and lets nobody in by that key."""
 
 
 class OtherMachineError(RemoteError):
@@ -34,6 +40,8 @@ class Remote:
     """How a machine is reached, and the sweep's folder on it."""
 
     machine_id: str
+    must_say: bool
+    """Whether one that does not know which it is counts as another one: no person has said where it is."""
     ssh: Sequence[str]
     """Command and options, all but the target."""
     target: str
@@ -49,16 +57,18 @@ class Remote:
         asked = json.dumps({"folder": self.folder, "hashes": hashes, "signal": stop})
         there = shlex.join([*self.python, "-", asked])
         said = _run([*self.ssh, self.target, there], within, Path(probe.__file__).read_text(encoding="utf-8"))
+        if said.returncode == _SSH_FAILED and "Permission denied" in said.stderr:
+            raise RefusedError(f"{self.target} {_ended(said)}")
         if said.returncode:
             raise RemoteError(f"{self.target} {_ended(said)}")
         try:
             listing = Listing.from_dict(json.loads(said.stdout))
         except (ValueError, LookupError, TypeError, AttributeError):
             raise RemoteError(f"{self.target} answers something else than a listing") from None
-        if listing.machine_id not in (None, self.machine_id):
-            raise OtherMachineError(
-                f"{self.target} must be {self.machine_id}, and says that it is {listing.machine_id}"
-            )
+        named = listing.machine_id
+        if named != self.machine_id and (named is not None or self.must_say):
+            said_it = "cannot say which pod it is" if named is None else f"says that it is {named}"
+            raise OtherMachineError(f"{self.target} must be {self.machine_id}, and {said_it}")
         return listing
 
     def pull(self, into: Path, *, keep: Iterable[str], within: float, checksum: bool = False) -> None:

@@ -11,10 +11,10 @@ from rich.text import Text
 from analysis.words import amount, count, listed, usd
 from dermtune.room import amount as size
 from infra.watchdog.checking import Check
-from infra.watchdog.decision import Reason, State
 from infra.watchdog.journal import Charge
 from infra.watchdog.machine import Machine
 from infra.watchdog.standing import Standing
+from infra.watchdog.state import Reason, State
 
 CONSOLE_URL = "https://console.runpod.io"
 """Where a person ends a machine by hand."""
@@ -22,7 +22,7 @@ FORMAT = 1
 
 REASONS: Mapping[Reason, str] = {
     "finished": "the sweep's end",
-    "idle": "the idle limit: nothing had changed for that long",
+    "idle": "the idle limit: no sweep had run, or nothing had changed, for that long",
     "deadline": "the deadline",
     "cap": "the dollar cap",
     "asked": "your word",
@@ -160,8 +160,10 @@ def alarms(report: Report) -> Iterator[str]:
 
 def shout(charge: Charge) -> str:
     """That the machine costs money, and where a person ends it."""
+    goes_on = charge.state.phase == "terminating"
     return (
-        f"{title(charge)} STILL RUNS AND IS BILLED. End it by hand: {CONSOLE_URL}, or give the same command again."
+        f"{title(charge)} STILL RUNS AND IS BILLED. End it by hand: {CONSOLE_URL}"
+        f"{', its end is asked for on and on.' if goes_on else ', or give the same command again.'}"
     )
 
 

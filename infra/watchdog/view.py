@@ -13,11 +13,15 @@ from rich.text import Text
 
 from analysis.words import amount, usd
 from dermtune.progress import duration
-from infra.watchdog.decision import Reason
+from dermtune.validation import UserError
+from infra.watchdog.decision import patience
 from infra.watchdog.journal import Charge
 from infra.watchdog.limits import strikes
+from infra.watchdog.machine import ProviderError
+from infra.watchdog.remote import RemoteError
 from infra.watchdog.report import title
 from infra.watchdog.standing import Standing
+from infra.watchdog.state import Reason
 
 EVERY = 300.0
 """Seconds between two lines in a log where nothing has changed."""
@@ -76,6 +80,11 @@ class View:
             self._warned[text] = now
             self.said(f"! {text}", "bold yellow")
 
+    def failed(self, error: Exception) -> None:
+        """Print what went wrong; a fault that nobody foresaw with its kind."""
+        known = isinstance(error, (RemoteError, ProviderError, UserError, OSError))
+        self.warned(str(error) if known else f"a fault of the watchdog's own, it goes on: {error!r}")
+
     def shows(self, glance: Glance) -> None:
         """Show it; in a log only what is new, or after a while."""
         if self._live:
@@ -100,7 +109,8 @@ def told(glance: Glance) -> Iterator[tuple[str, str]]:
     yield limit, f"in {duration(left)}" if left > 0 else f"{duration(-left)} ago"
     yield "pulled", "nothing yet" if state.pulled is None else f"{duration(glance.now - state.pulled)} ago"
     if glance.driver is not None and state.phase == "watching":
-        yield "quiet", f"{duration(max(0.0, glance.now - state.active))} of {duration(limits.idle)}"
+        idle = f"{duration(max(0.0, glance.now - state.active))} of {duration(patience(state, limits))}"
+        yield ("quiet" if state.begun else "no sweep yet"), idle
 
 
 def _doing(glance: Glance) -> str:

@@ -28,6 +28,7 @@ from dermtune import tuner
 from dermtune.data.dataset import open_dataset
 from dermtune.data.place import Place
 from dermtune.ledger import SweepFolder
+from dermtune.machines import Machines
 from dermtune.opened import fingerprints
 from dermtune.plan import Plan, Sweep, plan
 from dermtune.recipes import laptop
@@ -126,7 +127,9 @@ def train(the_plan: Plan, folder: SweepFolder, place: Place, uri: str | None) ->
     """What it took of the driver, after every trial is done."""
     with tracked(the_plan, folder, uri) as monitors:
         started = time.process_time()
-        ending = tuner.run(the_plan.trials, folder, place, cpus=os.cpu_count() or 1, gpus=0, monitors=monitors)
+        ending = tuner.run(
+            the_plan.trials, folder, place, Machines(cpus=os.cpu_count() or 1, gpus=0), monitors=monitors
+        )
         cpu = time.process_time() - started
     if ending.exit_code:
         raise SystemExit(ending.exit_code)

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from dermtune import tuner
 from dermtune.ledger import SweepFolder
+from dermtune.machines import Machines
 from dermtune.tuner.cluster import connected
 from tests.plans import planned
 from tests.tuner_workers import PLACE, Diary, Fake
@@ -32,7 +33,7 @@ def gaps(folder: Path, *, reuse: bool) -> list[float]:
     tune_config, diary = tune.TuneConfig, Diary(folder / "diary")
     with mock.patch.object(tune, "TuneConfig", config):
         trials = planned(n_arms=1, n_seeds=N_TRIALS[reuse]).trials
-        tuner.run(trials, SweepFolder(folder / "sweep"), PLACE, cpus=cores(), execute=Fake(diary=diary))
+        tuner.run(trials, SweepFolder(folder / "sweep"), PLACE, Machines(cpus=cores()), execute=Fake(diary=diary))
     began, sealed = diary.notes("began"), diary.notes("sealed")
     return [after.at - before.at for before, after in zip(sealed, began[1:], strict=False)]
 

@@ -10,6 +10,7 @@ from analysis.predictions import read_predictions
 from dermtune import tuner
 from dermtune.ending import Ending
 from dermtune.ledger import SweepFolder
+from dermtune.machines import Machines
 from tests.crew_sweep import SIGLIP, TOGETHER
 from tests.faults.test_signals import GOES_ON, STOPS_WITHIN, ended, is_free, slack, trains
 from tests.faults.test_workers_killed import Killer, Noted, predictions
@@ -30,7 +31,7 @@ def trial(make_trial):
 
 
 def run(trial, drawn, folder, *monitors, **how):
-    return tuner.run([trial], folder, drawn.place, cpus=2, processes=2, monitors=monitors, **how)
+    return tuner.run([trial], folder, drawn.place, Machines(cpus=2, processes=2), monitors=monitors, **how)
 
 
 def test_kill_9_of_one_process_costs_its_trial_an_epoch_at_most_and_changes_nothing(trial, drawn, fit, tmp_path):

@@ -19,6 +19,7 @@ from dermtune import tuner
 from dermtune.ending import Ending
 from dermtune.execution import execute
 from dermtune.ledger import SweepFolder
+from dermtune.machines import Machines
 from dermtune.monitors import Monitor
 from dermtune.tuner.events import CRASHES
 from tests.clusters import two_nodes
@@ -146,7 +147,7 @@ def test_a_node_that_goes_away_takes_no_trial_with_it(trials, drawn, undisturbed
 
     with ThreadPoolExecutor(1) as aside:
         killed = aside.submit(kill_node)
-        ending = tuner.run(trials, folder, drawn.place, address=cluster.address, execute=noted)
+        ending = tuner.run(trials, folder, drawn.place, Machines(address=cluster.address), execute=noted)
         killed.result()
     assert ending == Ending(finished=4)
     [hit] = [seed for _, seed, *_ in noted.notes("stays")]

@@ -69,8 +69,9 @@ def test_the_other_doors_that_it_names_take_what_it_gives_them():
     for parser, door in ((verify._parser(), "verify"), (export._parser(), "export")):
         (argv,) = re.findall(rf"`python -m dermtune\.{door} ([^`]+)`", PAGE)
         assert parser.parse_args(shlex.split(argv))
-    (argv,) = re.findall(r"`python -m infra\.watchdog ([^`]+)`", PAGE)
-    assert watchdog.parse(shlex.split(argv))
+    watches = re.findall(r"`python -m infra\.watchdog ([^`]+)`", PAGE)
+    assert watches
+    assert all(watchdog.parse(shlex.split(argv)) for argv in watches)
 
 
 @pytest.mark.parametrize("line", [line for line in COMMANDS if line.startswith("ray ")], ids=lambda line: line[:40])

@@ -1,5 +1,6 @@
 """A provider that behaves as providers do: a real HTTP server that hangs, fails, lies, and takes its time."""
 
+import contextlib
 import json
 import threading
 import time
@@ -15,6 +16,9 @@ KEY = "canary-key-of-runpod"
 Answer = tuple[int, Any]
 """Status and what is sent as JSON."""
 HANG = "hang"
+TRICKLE = "trickle"
+TRICKLES = 20.0
+"""Seconds for which one byte after the other comes, at most."""
 
 
 @dataclass(kw_only=True)
@@ -31,6 +35,8 @@ class FakeRunPod:
     """A pod outlives so many requests for its end, less one."""
     released: threading.Event = field(default_factory=threading.Event)
     """Ends what hangs."""
+    trickled_out: bool = False
+    """Whether an answer that comes byte by byte has been sent for as long as it ever is."""
 
     def rent(self, pod_id: str, *, hours: float = 0.0, now: float | None = None, **more: Any) -> None:
         """A pod that has run for so long, for $2 an hour."""
@@ -78,7 +84,7 @@ def serving() -> Iterator[FakeRunPod]:
         def _do(self) -> None:
             answer = fake.answer(self.command, self.path.removeprefix("/v1"), self.headers.get("Authorization"))
             if isinstance(answer, str):
-                fake.released.wait(30)
+                self._trickle() if answer == TRICKLE else fake.released.wait(30)
                 return
             status, body = answer
             content = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -90,6 +96,18 @@ def serving() -> Iterator[FakeRunPod]:
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)
+
+        def _trickle(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "1000000")
+            self.end_headers()
+            until = time.monotonic() + TRICKLES
+            with contextlib.suppress(OSError):
+                while not fake.released.wait(0.05):
+                    self.wfile.write(b" ")
+                    if time.monotonic() > until:
+                        fake.trickled_out = True
+                        return
 
         do_GET = do_DELETE = _do  # noqa: N815 http.server calls them
 

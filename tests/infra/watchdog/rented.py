@@ -28,7 +28,7 @@ exec sh -c "$*"
 
 DRIVER = """
 import fcntl, json, os, pathlib, platform, signal, sys, time
-folder, obeys = pathlib.Path(sys.argv[1]), sys.argv[2] == "obeys"
+folder, obeys, until = pathlib.Path(sys.argv[1]), sys.argv[2] == "obeys", pathlib.Path(sys.argv[3])
 file = open(folder / "driver.lock", "a+")
 fcntl.flock(file, fcntl.LOCK_EX)
 file.truncate(0)
@@ -40,10 +40,10 @@ def stop(*_):
     (folder / "deaf").write_text("heard")
 signal.signal(signal.SIGTERM, stop)
 print("runs", flush=True)
-while True:
-    time.sleep(0.1)
+while not until.is_file():
+    time.sleep(0.05)
 """
-"""A sweep's driver as it is seen from outside: the lock, with its pid and host."""
+"""A sweep's driver as it is seen from outside: the lock, with its pid and host. It ends once a file is there."""
 
 
 @dataclass(kw_only=True)
@@ -102,9 +102,9 @@ class Rented:
         mark.touch() if is_away else mark.unlink(missing_ok=True)
 
     @contextmanager
-    def driver(self, *, obeys: bool = True) -> Iterator["subprocess.Popen[str]"]:
-        """A sweep runs; it stops on SIGTERM, or is deaf to it."""
-        command = [sys.executable, "-c", DRIVER, str(self.folder), "obeys" if obeys else "deaf"]
+    def driver(self, *, obeys: bool = True, until: Path = Path("/")) -> Iterator["subprocess.Popen[str]"]:
+        """A sweep runs; it stops on SIGTERM, or is deaf to it. It has ended when `until` is a file."""
+        command = [sys.executable, "-c", DRIVER, str(self.folder), "obeys" if obeys else "deaf", str(until)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout.readline() == "runs\n"
             try:

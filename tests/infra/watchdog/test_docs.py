@@ -40,6 +40,7 @@ def test_the_defaults_on_the_page_are_those_of_the_door():
     limits = asked.limits
     for option, value in {
         "--idle-minutes": limits.idle / 60,
+        "--start-minutes": limits.start / 60,
         "--grace-minutes": limits.grace / 60,
         "--pull-minutes": limits.pull / 60,
         "--poll-seconds": limits.poll,

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from infra.watchdog import reaching
-from infra.watchdog.journal import Place
-from infra.watchdog.machine import Machine
-from infra.watchdog.remote import RemoteError
-from tests.infra.watchdog.conftest import PYTHON
+from infra.watchdog.journal import Address, Charge, Place
+from infra.watchdog.limits import Rent
+from infra.watchdog.remote import RefusedError, RemoteError
+from infra.watchdog.state import State
+from tests.infra.watchdog.conftest import LIMITS, PYTHON
 from tests.infra.watchdog.rented import Rented
 from tests.tiny_sweep import wait_until
 from tests.tracking_server import free_port
@@ -77,9 +78,6 @@ def way(sshd, tmp_path, monkeypatch):
     openssh = reaching._openssh
     monkeypatch.setattr(reaching, "_openssh", lambda folder: [*openssh(folder), "-i", str(tmp_path / "user_key")])
     rented = Quoted(here=tmp_path).begin().finish()
-    machine = Machine(
-        id="abc", name="", status="RUNNING", usd_per_hour=None, started=None, host="127.0.0.1", port=sshd[0]
-    )
     place = Place(
         remote=str(rented.folder),
         into=str(rented.into),
@@ -90,9 +88,17 @@ def way(sshd, tmp_path, monkeypatch):
         python=PYTHON,
         usd_per_hour=None,
     )
-    user = replace(place, host=f"{getpass.getuser()}@127.0.0.1", port=sshd[0])
+    charge = Charge(
+        machine_id="abc",
+        name="",
+        api_url="",
+        place=replace(place, host=f"{getpass.getuser()}@127.0.0.1", port=sshd[0]),
+        limits=LIMITS,
+        state=State(rent=Rent(since=0.0, usd_per_hour=None), active=0.0),
+        address=Address(host="192.0.2.7", port=22),
+    )
     (tmp_path / "host key of").mkdir()
-    return reaching.reach(machine, user, tmp_path / "host key of"), rented
+    return reaching.reach(charge, tmp_path / "host key of"), rented
 
 
 def test_results_come_by_ssh_from_a_folder_with_any_name_and_the_machines_key_is_learnt(way, tmp_path):
@@ -128,3 +134,15 @@ def test_a_machine_that_takes_too_long_is_not_waited_for_and_a_folder_that_is_no
         slow.look(within=1)
     with pytest.raises(RemoteError, match=r"rsync .*code"):
         replace(remote, folder="/no/such/folder").pull(rented.into, keep=(), within=60)
+
+
+def test_a_machine_that_lets_nobody_in_by_this_key_is_told_from_one_that_does_not_answer(way, sshd, tmp_path):
+    remote, _ = way
+    new_key(tmp_path / "user_key").with_suffix(".pub").write_text("")
+    with pytest.raises(RefusedError, match="Permission denied"):
+        remote.look(within=60)
+    sshd[1].kill()
+    sshd[1].wait()
+    with pytest.raises(RemoteError) as away:
+        remote.look(within=60)
+    assert not isinstance(away.value, RefusedError)

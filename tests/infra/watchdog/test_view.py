@@ -6,10 +6,11 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from infra.watchdog.decision import State
 from infra.watchdog.journal import Charge, Place
 from infra.watchdog.limits import Rent
+from infra.watchdog.machine import ProviderError
 from infra.watchdog.standing import Standing
+from infra.watchdog.state import State
 from infra.watchdog.view import EVERY, Glance, View
 from tests.infra.watchdog.conftest import HOUR, LIMITS
 
@@ -23,7 +24,7 @@ CHARGE = Charge(
     api_url="",
     place=PLACE,
     limits=replace(LIMITS, max_usd=40.0, deadline=12 * HOUR),
-    state=State(rent=Rent(since=0.0, usd_per_hour=2.39), active=NOW - 40, pulled=NOW - 130),
+    state=State(rent=Rent(since=0.0, usd_per_hour=2.39), active=NOW - 40, begun=True, pulled=NOW - 130),
 )
 STANDING = Standing(n_trials=40, n_done=11, n_failed=1, over=False)
 
@@ -71,6 +72,21 @@ def test_the_phase_is_told_with_its_reason(state, said):
     charge = replace(CHARGE, state=replace(CHARGE.state, **state))
     View(Console(file=out, width=80)).shows(replace(glance(), charge=charge))
     assert out.getvalue().startswith(f"dermtune-focal (abc) {said}; sweep 11 of 40")
+
+
+def test_before_a_sweep_has_begun_the_time_that_it_has_for_that_is_told():
+    out = io.StringIO()
+    charge = replace(CHARGE, state=replace(CHARGE.state, begun=False, pulled=None))
+    View(Console(file=out, width=80)).shows(replace(glance(), charge=charge, driver=False))
+    assert out.getvalue().endswith("pulled nothing yet; no sweep yet 40 s of 2 h 00 min\n")
+
+
+def test_a_fault_that_nobody_foresaw_is_told_from_what_goes_wrong_as_it_does():
+    out = io.StringIO()
+    view = View(Console(file=out, width=80))
+    view.failed(ProviderError("no answer"))
+    view.failed(KeyError("x"))
+    assert out.getvalue() == "! no answer\n! a fault of the watchdog's own, it goes on: KeyError('x')\n"
 
 
 def test_a_terminal_keeps_the_lines_in_place_and_leaves_none_behind():
