@@ -27,8 +27,8 @@ from dermtune.screening import screened
 from dermtune.selection import Selection
 from dermtune.signals import Signals
 from dermtune.task import prepare
+from tests.searching import Searching
 from tests.staged_sweep import LEARNING, SCREENING
-from tests.test_journal import Searching
 from tests.test_staging import SEARCHED, staging
 from tests.test_staging import picked as picked_by
 from tests.tiny_sweep import TinySweep, wait_until

@@ -15,8 +15,8 @@ from dermtune.plan import Arm, Plan
 from dermtune.progress import MARKS, View, shown
 from dermtune.searchboard import SearchBoard
 from tests.searches import SPACE, hill, searched
+from tests.searching import Searching
 from tests.test_board import Clock
-from tests.test_journal import Searching
 
 FIVE = {
     "focal_gamma": FloatDistribution(0, 5),

@@ -15,7 +15,10 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 
 from dermtune import arguments
 from dermtune.recipes import medsiglip
-from dermtune.tuner.fitting import Asked, TunerError
+from dermtune.signals import Signals
+from dermtune.tuner import driving
+from dermtune.tuner.fitting import Asked
+from dermtune.tuner.stopping import Stop
 from tests.infra.shell import complaints
 from tests.tiny_sweep import ROOT
 
@@ -40,7 +43,7 @@ def test_rays_own_validator_takes_it():
     [
         ({"idle_timeout_minute": 5}, jsonschema.ValidationError),
         ({"head_node_type": "heads"}, ValueError),
-        ({"max_workers": 0}, ValueError),
+        ({"max_workers": -1}, jsonschema.ValidationError),
     ],
 )
 def test_one_with_a_slip_in_it_would_not_pass(changes, error):
@@ -87,12 +90,18 @@ def nodes(*, workers):
     return [TYPES["head"]["resources"], *[TYPES["h100"]["resources"]] * workers]
 
 
-def test_a_sweep_begins_on_the_workers_that_are_there_from_the_start_and_would_not_on_the_head_alone():
-    asked, there = Asked(cpus=NEEDS.cpus, gpus=NEEDS.gpus), nodes(workers=TYPES["h100"]["min_workers"])
-    assert asked.fitted(there).gpus == 1
+def test_a_sweep_waits_for_the_workers_that_its_trials_make_come_and_eight_train_on_the_first(monkeypatch):
+    there = nodes(workers=TYPES["h100"]["min_workers"])
+    monkeypatch.setattr(driving, "nodes", lambda: there)
+    stop = Stop(Signals())
+    asked = driving._fitted(Asked(cpus=NEEDS.cpus, gpus=NEEDS.gpus), asked_for().wait_for_nodes, stop)
+    assert asked.gpus == 1
+    (waiting,) = stop.standstills
+    assert waiting.holds()
+    assert waiting.patience >= 600
+    there = nodes(workers=1)
+    assert not waiting.holds()
     assert asked.at_once(there) == 8
-    with pytest.raises(TunerError, match="must fit on one node"):
-        asked.fitted(nodes(workers=0))
 
 
 def test_what_is_idle_goes_and_nothing_is_left_stopped():
@@ -126,10 +135,14 @@ def test_its_shell_is_sound():
 
 
 def test_the_sweeps_command_line_is_one_and_has_a_budget_and_all_it_writes_is_on_the_file_system():
-    commented = " ".join(line[1:].strip(" \\") for line in TEXT.splitlines() if line.startswith("#"))
-    argv = re.search(r"python -m dermtune\.sweep ([^']*)'", commented)[1]
-    asked = arguments.parse(shlex.split(argv))
+    asked = asked_for()
     assert asked.max_usd is not None
     assert asked.address == "auto"
     assert {str(path).split("/")[1] for path in (asked.out, asked.data)} == {"shared"}
     assert (ROOT / asked.file).is_file()
+
+
+def asked_for():
+    """The sweep's command line in the file's comments."""
+    commented = " ".join(line[1:].strip(" \\") for line in TEXT.splitlines() if line.startswith("#"))
+    return arguments.parse(shlex.split(re.search(r"python -m dermtune\.sweep ([^']*)'", commented)[1]))

@@ -151,8 +151,10 @@ def test_the_sweep_gets_its_budget_and_keeps_all_on_the_volume_and_its_code_is_t
 
 
 def test_without_images_it_says_how_they_come_there_and_starts_nothing(machine):
-    done = machine(DATA=str(machine.home / "none"))
+    data = machine.home / "data" / "skin"
+    done = machine(DATA=str(data))
     assert done.returncode == 2
+    assert data.is_dir()  # what rsync would not make: the volume is empty
     assert "rsync -a data/skin/ dermtune:" in done.stderr
     assert not (machine.home / "asked").exists()
 
