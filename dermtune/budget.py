@@ -155,6 +155,10 @@ class Budget:
         left, typical = self.hours_left(), self.trial_hours.mean or 0.0
         return left > 0 and left - self._reserved(typical) >= share * typical - ROUNDING
 
+    def is_under_way(self, trial_id: str) -> bool:
+        """Whether the trial was admitted and has not been settled."""
+        return trial_id in self._under_way
+
     def settle(self, trial_id: str, *, done: bool) -> None:
         """A trial that was under way has ended; what one takes is learnt from those that are done."""
         if self._under_way.pop(trial_id, None):

@@ -63,8 +63,9 @@ def _with_storage(task: Task, console: Console) -> Task:
     """The task with its storage, if it has one, after what lay there is in the sweep's folder."""
     if task.asked.storage is None:
         return task
-    depot = depot_of(task.folder, task.asked.storage)
-    settle(depot, task.folder, lambda what: console.print(what, soft_wrap=True, markup=False, highlight=False))
+    say = partial(console.print, soft_wrap=True, markup=False, highlight=False)
+    depot = depot_of(task.folder, task.asked.storage, say)
+    settle(depot, task.folder, say)
     return replace(task, depot=depot)
 
 

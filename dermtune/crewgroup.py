@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+import psutil
 import torch
 import torch.distributed as dist
 from accelerate.state import AcceleratorState
 
 from dermtune.crew import Crew
 
+LOOPBACK = "127.0.0.1"
 PATIENCE = timedelta(minutes=30)
 """For what others do, evaluate or write a checkpoint, say. That one of them has died is noticed at once."""
 
@@ -34,12 +36,15 @@ def called(host: str) -> Iterator[tuple[Meeting, int]]:
 
 
 @contextlib.contextmanager
-def joined(crew: Crew, meeting: Meeting, *, threads: int, listening: int | None = None) -> Iterator[None]:
+def joined(
+    crew: Crew, meeting: Meeting, *, address: str, threads: int, listening: int | None = None
+) -> Iterator[None]:
     """Inside, this process is one of the group, and transformers' Trainer trains as such.
 
-    `listening` is what the first process has from `called`. Gradients go over NCCL between GPUs, else over gloo.
+    `address` is the one at which other machines of the crew find this one, `listening` what the first process has
+    from `called`. Gradients go over NCCL between GPUs, else over gloo.
     """
-    with _environment(_told(crew, meeting, threads)):
+    with _environment(_told(crew, threads) | _interfaces(address)):
         store = dist.TCPStore(  # type: ignore[attr-defined]  # documented, and not in its `__all__`
             meeting.host,
             meeting.port,
@@ -67,19 +72,30 @@ def agreed(crew: Crew, folder: Path, newest: Callable[[], Path | None]) -> Path 
     return None if step < 0 else folder / f"checkpoint-{int(step)}"
 
 
-def _told(crew: Crew, meeting: Meeting, threads: int) -> Mapping[str, str]:
+def _told(crew: Crew, threads: int) -> dict[str, str]:
     """What accelerate reads. Each process sees the one GPU that it has, which is its first."""
-    told = {
+    return {
         "RANK": str(crew.rank),
         "WORLD_SIZE": str(crew.processes),
         "LOCAL_RANK": "0",
         "LOCAL_WORLD_SIZE": str(crew.processes),
         "OMP_NUM_THREADS": str(threads),  # else it sets one that suits nobody, and warns
     }
-    if meeting.host.startswith("127."):
-        loopback = next(name for _, name in socket.if_nameindex() if name.startswith("lo"))
-        told |= {"GLOO_SOCKET_IFNAME": loopback, "NCCL_SOCKET_IFNAME": loopback}
-    return told
+
+
+def _interfaces(address: str) -> dict[str, str]:
+    """Through which network interface to talk: on one machine none but loopback.
+
+    Left to itself gloo takes what the machine's own name stands for, which Debian has as 127.0.1.1. NCCL finds the
+    fastest one by itself.
+    """
+    own = psutil.net_if_addrs().items()
+    name = next((name for name, here in own if any(one.address == address for one in here)), None)
+    if name is not None and address == LOOPBACK:
+        return {"GLOO_SOCKET_IFNAME": name, "NCCL_SOCKET_IFNAME": name}
+    if name is None or "GLOO_SOCKET_IFNAME" in os.environ:
+        return {}
+    return {"GLOO_SOCKET_IFNAME": name}
 
 
 @contextlib.contextmanager

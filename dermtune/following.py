@@ -23,11 +23,12 @@ def follow(
     *,
     crew: Crew,
     meeting: Meeting,
+    address: str,
     threads: int,
 ) -> None:
     """Train the trial with the others of its crew. Raises what `train` does."""
     data = checked_dataset(trial, place)
-    with joined(crew, meeting, threads=threads):
+    with joined(crew, meeting, address=address, threads=threads):
         train(
             trial,
             data,

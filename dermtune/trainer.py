@@ -14,7 +14,7 @@ from torch.utils.data import Dataset as TorchDataset
 from transformers import EvalPrediction, Trainer, TrainerCallback, TrainingArguments
 from typing_extensions import override
 
-from analysis.metrics import overall_scores
+from analysis.metrics import OVERALL, overall_scores
 from dermtune import checkpoints
 from dermtune.ahead import Ahead
 from dermtune.config import Config
@@ -281,16 +281,15 @@ def arguments_for(config: Config, seed: int, checkpoint: Path, passes: Passes) -
 
 
 def history_of(log_history: list[dict[str, float]]) -> History:
-    """One row an epoch from the Trainer's log, where training and evaluation stand in entries of their own."""
+    """One row an epoch from the Trainer's log, where training and evaluation stand in entries of their own.
+
+    Columns are in an order of ours: the log of a resumed trial comes from a checkpoint, where names are sorted.
+    """
     rows: dict[float, dict[str, float]] = {}
     for entry in log_history:
         row = rows.setdefault(entry["epoch"], {"epoch": entry["epoch"]})
         if "loss" in entry:
             row["train_loss"] = entry["loss"]
             row |= {key: entry[key] for key in ("learning_rate", *PACE) if key in entry}
-        row |= {f"val_{k.removeprefix('eval_')}": v for k, v in entry.items() if _is_val_score(k)}
+        row |= {f"val_{name}": entry[f"eval_{name}"] for name in ("loss", *OVERALL) if f"eval_{name}" in entry}
     return tuple(row for row in rows.values() if "train_loss" in row)
-
-
-def _is_val_score(key: str) -> bool:
-    return key.startswith("eval_") and not key.endswith(("runtime", "_per_second"))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dermtune.crew import Crew
-from dermtune.crewgroup import Meeting, called, joined
+from dermtune.crewgroup import LOOPBACK, Meeting, called, joined
 from dermtune.data.place import Place
 from dermtune.durable import read_json, write_json
 from dermtune.plan import Trial
@@ -80,7 +80,7 @@ def in_crew(given: Given) -> list[dict[str, Any]]:
 def meeting(file: Path, rank: int) -> Iterator[tuple[Meeting, int | None]]:
     """Where the crew meets, by way of a file: the first process writes it."""
     if rank == 0:
-        with called("127.0.0.1") as (at, listening):
+        with called(LOOPBACK) as (at, listening):
             write_json(file, {"host": at.host, "port": at.port})
             yield at, listening
         file.unlink()
@@ -111,7 +111,7 @@ def take_part(where: str, rank: int) -> None:
         at_file = folder / name / "meeting"
         with contextlib.ExitStack() as inside:
             at, listening = inside.enter_context(meeting(at_file, rank))
-            inside.enter_context(joined(crew, at, threads=1, listening=listening))
+            inside.enter_context(joined(crew, at, address=LOOPBACK, threads=1, listening=listening))
             if run.undetermined:
                 inside.enter_context(undetermined())
             try:

@@ -95,6 +95,10 @@ class Network:
             )
         self.processes.append(started)
 
+    def signal(self, machine: Machine, number: int) -> None:
+        """Send it to all that runs in the machine."""
+        _signal(machine.namespace, number)
+
     def cut_off(self, machine: Machine) -> None:
         """Pull the machine's plug."""
         _ip("-n", self.switch, "link", "set", f"port{self.machines.index(machine) + 1}", "down")
@@ -141,14 +145,19 @@ _RAY = (sys.executable, "-m", "ray.scripts.scripts", "start")
 def _empty(namespace: str) -> None:
     """End all that runs in it."""
     for _ in range(100):
-        pids = subprocess.run(["ip", "netns", "pids", namespace], capture_output=True, text=True, check=True).stdout
-        if not pids.split():
+        if not _signal(namespace, signal.SIGKILL):
             return
-        for pid in pids.split():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(int(pid), signal.SIGKILL)
         time.sleep(0.1)
-    raise TimeoutError(f"{pids} live on in {namespace}")
+    raise TimeoutError(f"some live on in {namespace}")
+
+
+def _signal(namespace: str, number: int) -> int:
+    """How many were there."""
+    pids = subprocess.run(["ip", "netns", "pids", namespace], capture_output=True, text=True, check=True).stdout
+    for pid in pids.split():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(pid), number)
+    return len(pids.split())
 
 
 def _ip(*arguments: str) -> None:

@@ -1,58 +1,19 @@
-"""What a trial sends to a storage comes home whole or not at all, whatever is cut off, damaged or away."""
+"""What a trial sends to a storage its next node has whole or not at all, whatever is cut off, damaged or away."""
 
 import json
-import os
-from pathlib import Path
 
 import pytest
 
-from dermtune.checkpoints import newest_whole, seal
-from dermtune.depot import Carrier, Depot, DepotError, Store, collect, depot_of, settle
+from dermtune.checkpoints import newest_whole
+from dermtune.depot import Carrier, Depot, DepotError, Store, make_room
 from dermtune.depot.parcels import LIST
-from dermtune.ledger import SweepFolder
-
-TRIAL = "0123456789abcdef"
-SCORES = {"test": {"balanced_accuracy": 0.5}, "val": {"balanced_accuracy": 0.4}}
+from dermtune.ledger import SweepFolder, written_alone
+from tests.depots import TRIAL, away_for, damage, files_of, finished, on_node, trained
 
 
 @pytest.fixture
 def depot(tmp_path):
     return Depot(store=Store(uri=f"file://{tmp_path}/storage"), key="sweep-1", patience=0.0, last_patience=0.0)
-
-
-@pytest.fixture
-def ledger(tmp_path):
-    return SweepFolder(tmp_path / "ledger")
-
-
-def on_node(tmp_path, name):
-    """The trial's folder on a node of that name."""
-    folder = SweepFolder(tmp_path / name).trial(TRIAL)
-    folder.path.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def trained(folder, *steps):
-    """Checkpoints after these steps, a row of the history each."""
-    for step in steps:
-        checkpoint = folder.checkpoint / f"checkpoint-{step}"
-        checkpoint.mkdir(parents=True)
-        (checkpoint / "model.safetensors").write_bytes(b"weights" * step)
-        seal(checkpoint)
-    folder.write_history([{"epoch": epoch, "seconds": 36.0} for epoch, _ in enumerate(steps, start=1)])
-    return folder
-
-
-def finished(folder):
-    for split in ("val", "test"):
-        folder.predictions(split).write_bytes(split.encode())
-    folder.finish({"trial_id": TRIAL, "scores": SCORES})
-    return folder
-
-
-def files_of(depot):
-    """Every file in the storage."""
-    return [path for path in Path(depot.store.uri.removeprefix("file://")).rglob("*") if path.is_file()]
 
 
 def test_a_trial_goes_on_on_another_node_from_the_epoch_that_it_sent_last(tmp_path, depot):
@@ -106,84 +67,41 @@ def test_the_last_two_epochs_stay_in_the_storage_and_none_once_the_trial_is_done
     assert result.is_result
 
 
-def test_a_result_is_sealed_in_the_drivers_folder_and_leaves_nothing_in_the_storage(tmp_path, depot, ledger):
-    ledger.trial(TRIAL).note("lost its worker and starts again")
-    sent = on_node(tmp_path, "a")
-    with sent.metered(gpus=0, usd_per_hour=2.0):
-        trained(sent, 3)
-    Carrier(depot, finished(sent)).deliver()
-    collect(depot, ledger.trial(TRIAL))
-    came = ledger.trial(TRIAL)
-    assert came.is_done()
-    assert came.manifest() == {**sent.manifest(), "notices": ["lost its worker and starts again"]}
-    assert came.attempts() == sent.attempts()
-    assert files_of(depot) == []
-
-
-@pytest.mark.parametrize("cut_at", range(4))
-def test_a_driver_that_was_killed_while_a_result_came_finds_it_at_its_next_start(
-    tmp_path, depot, ledger, cut_at, monkeypatch
-):
-    Carrier(depot, finished(trained(on_node(tmp_path, "a"), 3))).deliver()
-    fetch, n_fetched = Store.fetch, 0
-
-    def fetch_and_die(store, name, path, *, patience):
-        nonlocal n_fetched
-        n_fetched += 1
-        if n_fetched > cut_at:
-            raise KeyboardInterrupt
-        return fetch(store, name, path, patience=patience)
-
-    def die(*_, **__):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Store, "fetch", fetch_and_die)
-        patched.setattr(Store, "remove", die)  # killed after the manifest, before the storage is empty
-        with pytest.raises(KeyboardInterrupt):
-            collect(depot, ledger.trial(TRIAL))
-    assert ledger.trial(TRIAL).is_done() == (cut_at == 3)
-    settle(depot, ledger, pytest.fail)
-    assert ledger.trial(TRIAL).is_done()
-    assert files_of(depot) == []
-
-
-def test_a_result_that_is_not_what_was_sent_counts_for_nothing_and_is_removed(tmp_path, depot, ledger):
-    Carrier(depot, finished(trained(on_node(tmp_path, "a"), 3))).deliver()
-    [predictions] = [path for path in files_of(depot) if path.name == "test.parquet"]
-    predictions.write_bytes(b"better")
-    said = []
-    settle(depot, ledger, said.append)
-    assert not ledger.trial(TRIAL).is_done()
-    assert ["test.parquet is not what was sent; it is trained again" in line for line in said] == [True]
-    assert depot.parcels(TRIAL) == []
-
-
-def test_what_a_trial_took_on_every_node_is_counted_once(tmp_path, depot, ledger):
-    for name in ("a", "b"):
-        folder = on_node(tmp_path, name)
-        Carrier(depot, folder).bring(pytest.fail)
-        with folder.metered(gpus=1, usd_per_hour=3.0):
-            trained(folder, 3) if name == "a" else None
-            Carrier(depot, folder).epoch(pytest.fail)
-        started = folder.attempts()[-1].started
-        account = json.loads(folder.attempts_file.read_text())
-        account["attempts"][-1] |= {"seconds": 100.0, "started": f"{name}{started}"}
-        folder.attempts_file.write_text(json.dumps(account))
-        Carrier(depot, folder).epoch(pytest.fail)
-    settle(depot, ledger, pytest.fail)
-    assert ledger.trial(TRIAL).seconds() == pytest.approx(200.0, abs=5)  # a history is no account
-    assert len(ledger.trial(TRIAL).history_rows()) == 1
-
-
-def test_what_starts_without_a_storage_left_is_sent_to_the_nodes(tmp_path, depot, ledger):
-    with ledger.trial(TRIAL).metered(gpus=0, usd_per_hour=None):
-        trained(ledger.trial(TRIAL), 3)
-    settle(depot, ledger, pytest.fail)
-    elsewhere = on_node(tmp_path, "a")
+def test_a_trial_that_cannot_be_told_how_far_it_is_does_not_start_from_scratch(tmp_path, depot, monkeypatch):
+    Carrier(depot, trained(on_node(tmp_path, "a"), 3)).epoch(pytest.fail)
+    elsewhere = on_node(tmp_path, "b")
+    with away_for(monkeypatch, "model.safetensors"), pytest.raises(DepotError, match="it is away"):
+        Carrier(depot, elsewhere).bring(pytest.fail)
+    assert [parcel.step for parcel in depot.parcels(TRIAL)] == [3]
     Carrier(depot, elsewhere).bring(pytest.fail)
     assert newest_whole(elsewhere.checkpoint, pytest.fail).name == "checkpoint-3"
-    assert elsewhere.attempts() == ledger.trial(TRIAL).attempts()
+
+
+def test_epochs_that_are_damaged_take_no_place_of_those_that_are_sent_after_them(tmp_path, depot):
+    here = on_node(tmp_path, "a")
+    for step in (6, 9):
+        Carrier(depot, trained(here, step)).epoch(pytest.fail)
+    damage(depot, "model.safetensors")
+    elsewhere, notices = on_node(tmp_path, "b"), []
+    carrier = Carrier(depot, elsewhere)
+    carrier.bring(notices.append)
+    assert len(notices) == 2
+    trained(elsewhere, 3)
+    carrier.epoch(pytest.fail)
+    assert [parcel.step for parcel in depot.parcels(TRIAL)] == [3]
+
+
+def test_a_node_keeps_no_checkpoint_of_a_trial_that_went_on_elsewhere_and_each_that_is_needed(tmp_path, depot):
+    node = SweepFolder(tmp_path / "a")
+    gone_on, ahead, _, written, ours = everyone = [TRIAL[:-1] + i for i in "56789"]
+    for trial_id in everyone:
+        trained(on_node(tmp_path, "a", trial_id), 3)
+    for trial_id in (gone_on, ahead):
+        Carrier(depot, node.trial(trial_id)).epoch(pytest.fail)
+    trained(node.trial(ahead), 6)
+    with written_alone(node.trial(written).path):
+        make_room(depot, node, [ours])
+    assert [i for i in everyone if node.trial(i).checkpoint.exists()] == [ahead, written, ours]
 
 
 class Away:
@@ -223,6 +141,21 @@ def test_a_result_that_cannot_be_sent_is_an_error(tmp_path, depot, monkeypatch):
     assert depot.parcels(TRIAL)[0].is_result
 
 
+def test_what_is_sent_is_sent_though_what_came_before_cannot_be_removed(tmp_path, depot, monkeypatch):
+    def away(*_, **__):
+        raise DepotError("it is away")
+
+    here = on_node(tmp_path, "a")
+    carrier = Carrier(depot, here)
+    monkeypatch.setattr(Store, "remove", away)
+    for step in (3, 6, 9):
+        trained(here, step)
+        carrier.epoch(pytest.fail)
+    finished(here)
+    carrier.deliver()
+    assert [(parcel.is_result, parcel.step) for parcel in depot.parcels(TRIAL)][:2] == [(True, 0), (False, 9)]
+
+
 @pytest.mark.parametrize("name", ["../escaped", "/etc/escaped", "a/../../escaped"])
 def test_a_list_that_names_a_file_elsewhere_is_no_list(tmp_path, depot, name):
     Carrier(depot, trained(on_node(tmp_path, "a"), 3)).epoch(pytest.fail)
@@ -231,17 +164,3 @@ def test_a_list_that_names_a_file_elsewhere_is_no_list(tmp_path, depot, name):
     notices = []
     Carrier(depot, on_node(tmp_path, "b")).bring(notices.append)
     assert ["must list files of a trial's folder" in notice for notice in notices] == [True]
-
-
-def test_a_sweep_finds_its_place_in_the_storage_again_and_two_sweeps_share_none(tmp_path):
-    uri = f"file://{tmp_path}/storage"
-    one, other = SweepFolder(tmp_path / "a" / "focal-tiny"), SweepFolder(tmp_path / "b" / "focal-tiny")
-    assert depot_of(one, uri).key == depot_of(one, uri).key
-    assert depot_of(one, uri).key != depot_of(other, uri).key
-    assert files_of(depot_of(one, uri)) == []
-
-
-@pytest.mark.skipif(os.geteuid() != 0 or not Path("/proc/version").exists(), reason="needs /proc to be refused by")
-def test_a_storage_that_cannot_be_written_is_refused_in_a_line(tmp_path):
-    with pytest.raises(DepotError, match=r"^file:///proc/nowhere must let us write focal-tiny-\w+/\w+\.probe: "):
-        depot_of(SweepFolder(tmp_path / "focal-tiny"), "file:///proc/nowhere")

@@ -38,6 +38,8 @@ OPTIONS = {
 OPTION = re.compile(r"--[a-z][a-z0-9-]*")
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(([^)\s#]+)[^)]*\)|\bsrc=\"([^\"]+)\"")
+TO_A_PART = re.compile(r"\]\(([^)\s#]*)#([^)\s]+)\)")
+HEADING = re.compile(r"^#+ (.+?)$", re.MULTILINE)
 COMMAND = re.compile(
     r"^(?:python -m (?:dermtune|analysis)\.|dermtune-)(sweep|verify|export|significance|power|simulation)(?: |$)"
 )
@@ -82,6 +84,19 @@ def test_every_link_leads_to_a_file(page):
     links = [target or source for target, source in LINK.findall(FENCED.sub("", page.read_text()))]
     here = [link for link in links if not link.startswith(("http:", "https:", "mailto:"))]
     assert [link for link in here if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", LINKING, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_link_to_a_part_of_a_page_leads_to_a_heading(page):
+    links = [(page.parent / file if file else page, part) for file, part in TO_A_PART.findall(page.read_text())]
+    here = [(file, part) for file, part in links if ":" not in str(file)]
+    assert [(file.name, part) for file, part in here if part not in headings(file)] == []
+
+
+def headings(page: Path) -> list[str]:
+    """What GitHub calls the headings in links: small letters, no punctuation, hyphens for blanks."""
+    found = HEADING.findall(FENCED.sub("", page.read_text()))
+    return [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in found]
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "sweeps").glob("*.py")), ids=lambda path: path.stem)

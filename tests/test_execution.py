@@ -178,6 +178,15 @@ def test_a_trial_that_was_cut_off_unmetered_goes_on_and_its_seconds_count_the_ea
     assert 1000 < manifest["seconds"] < 1100
 
 
+def test_the_history_of_a_trial_that_goes_on_begins_with_what_it_was_to_the_letter(run, make_trial, tmp_path):
+    trial = make_trial(epochs=3)
+    cut_off(run, trial, after=1)
+    before = TrialFolder(tmp_path / "trial").history.read_text()
+    after = run(trial).history.read_text()
+    assert after.startswith(before)
+    assert after.count("\n") == 4
+
+
 @pytest.mark.parametrize("epochs", [1, 2])
 def test_a_trial_that_was_cut_off_between_its_last_checkpoint_and_its_history_has_both_in_the_end(
     run, make_trial, monkeypatch, epochs

@@ -409,6 +409,14 @@ def test_what_earlier_starts_have_seen_counts_at_the_rungs(tmp_path):
     assert told.tell(fresh, 2, 0.01) == "STOP", "alone in this start, and behind those before it"
 
 
+def test_a_trial_that_was_given_back_is_taken_in_again_as_one_without_epochs(tmp_path):
+    told = Told(Searching(tmp_path, searched(epochs=9, grace_epochs=1, reduction=3)))
+    point = told.add(points_at(told.search, 2)[1])
+    point.config["trial_ids"] = []
+    told.pruning.on_trial_add(None, point)  # as Tune does where its node has gone
+    assert told.pruning.on_trial_result(None, point, {"event": "handed back"}) == "CONTINUE"
+
+
 def test_a_trial_that_goes_on_is_not_judged_again_at_a_rung_it_has_passed(tmp_path):
     search = Searching(tmp_path, searched(epochs=9, grace_epochs=2, reduction=3))
     baseline, one, other = points_at(search, 3)

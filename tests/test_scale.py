@@ -43,3 +43,13 @@ def test_a_cost_is_taken_apart_into_what_it_was_made_of():
     found = fit(TIME, sizes, [sum(cost * TIME[part](size) for part, cost in costs.items()) for size in sizes])
     assert found.costs == pytest.approx(costs, rel=1e-6)
     assert found.at(TARGET) == pytest.approx(sum(cost * TIME[part](TARGET) for part, cost in costs.items()))
+    assert found.between(TARGET) == pytest.approx([found.at(TARGET)] * 2, rel=1e-3)
+
+
+def test_what_no_size_tells_apart_stays_open_between_bounds():
+    """Sizes that grow as arms and images at once: a trial may cost something, or its images, not both."""
+    sizes = [Size(arms=n, seeds=1, images=n, classes=1) for n in (1, 2)]
+    parts = {"an arm": lambda size: size.arms, "an image": lambda size: size.images}
+    found = fit(parts, sizes, [3.0, 6.0])
+    assert found.off == pytest.approx(0, abs=1e-9)
+    assert found.between(Size(arms=10, seeds=1, images=100, classes=1)) == pytest.approx([30, 300], rel=1e-3)

@@ -36,7 +36,8 @@ def titles(*numbers):
 def test_of_a_bundle_that_the_budget_cannot_pay_the_first_trials_that_it_can_are_run(tmp_path):
     books = Books(SweepFolder(tmp_path), HEADS)
     budget = Budget(books, Limits(hours=2.5), TrialHours(expected=1.0))
-    admission = Admission(budget, lambda: 2)
+    admission = Admission(budget)
+    admission.slots = lambda: 2
     admission.give([HEADS])
     assert admission.suggest("one") == {"trial_ids": [trial.trial_id for trial in HEADS[:2]]}
     assert admission.suggest("two") is None  # what is under way may take less
@@ -45,11 +46,30 @@ def test_of_a_bundle_that_the_budget_cannot_pay_the_first_trials_that_it_can_are
     assert admission.refused
 
 
+def test_of_a_bundle_that_is_given_back_only_what_has_not_ended_comes_again(tmp_path):
+    budget = Budget(Books(SweepFolder(tmp_path), HEADS))
+    admission = Admission(budget)
+    admission.slots = lambda: 2
+    admission.give([HEADS])
+    admission.suggest("one")
+    budget.settle(HEADS[0].trial_id, done=True)
+    admission.give_back("one")
+    assert admission.suggest("two") == {"trial_ids": [trial.trial_id for trial in HEADS[1:]]}
+    for trial in HEADS[1:]:
+        budget.settle(trial.trial_id, done=True)
+    admission.give_back("two")
+    for name in ("one", "two"):
+        admission.on_trial_complete(name)
+    assert admission.suggest("three") == Admission.FINISHED
+    assert not admission.refused
+
+
 def test_every_free_slot_is_given_a_trial_at_once_one_waits_for_the_next_and_what_is_given_back_comes_again(
     tmp_path,
 ):
-    admission = Admission(Budget(Books(SweepFolder(tmp_path), HEADS)), lambda: len(nodes))
     nodes, trials = ["one"], HEADS
+    admission = Admission(Budget(Books(SweepFolder(tmp_path), HEADS)))
+    admission.slots = lambda: len(nodes)
     admission.give([(trial,) for trial in trials])
 
     def given(*names):
@@ -93,7 +113,7 @@ def test_one_that_diverges_is_recorded_and_the_others_finish(unlucky):
 
 def test_after_its_worker_was_killed_what_was_done_stays_and_the_others_start_again(unlucky):
     _, heard, _, diary = unlucky
-    assert [note.trial for note in diary.notes()] == titles(0, 1, 2, 3) + titles(1, 2, 3)
+    assert [note.trial for note in diary.notes()] == titles(0, 1, 2, 3) + titles(2, 3)
     again = ["started", "epoch 1", "lost its worker and starts again", "started", "epoch 1", "finished with 0.60"]
     assert heard.of(HEADS[2]) == heard.of(HEADS[3]) == again
     assert heard.of(HEADS[0]) == ["started", "epoch 1", "finished with 0.60"]
@@ -121,12 +141,13 @@ def test_where_a_bundle_is_unfit_for_features_none_of_its_trials_finds_that_out_
 
 def test_a_head_that_has_a_checkpoint_goes_on_from_it(tmp_path):
     heard, folder = Heard(), SweepFolder(tmp_path)
-    events = Events(lambda config: HEADS[:2], folder, heard, None, None, None, Receiver(folder))
+    chooser = Admission(Budget(Books(folder, HEADS)))
+    events = Events(lambda config: HEADS[:2], folder, heard, None, None, chooser, Receiver(folder))
     begun = folder.trial(HEADS[0].trial_id)
     begun.write_history([{"epoch": 1, "train_loss": 1.0}])
     begun.checkpoint.mkdir()
     (begun.checkpoint / "epoch").write_text("1")
-    events.on_trial_recover(1, [], SimpleNamespace(config={}))
+    events.on_trial_recover(1, [], SimpleNamespace(trial_id="one", config={}))
     assert heard.of(HEADS[0]) == ["lost its worker and goes on from its last checkpoint"]
     assert heard.of(HEADS[1]) == ["lost its worker and starts again"]
 

@@ -12,7 +12,7 @@ from dermtune.ending import Ending
 from dermtune.ledger import SweepFolder
 from dermtune.monitors import Monitor
 from dermtune.tuner import driving
-from dermtune.tuner.cluster import TunerError
+from dermtune.tuner.fitting import TunerError
 from dermtune.tuner.sight import Sight
 from tests.clusters import two_nodes
 from tests.monitors import Heard
@@ -142,6 +142,15 @@ def test_a_node_that_joins_takes_trials_and_a_trial_that_fits_on_none_waits_for_
     cluster.remove_node(joined)
     assert ending == Ending(finished=2)
     assert {note.node for note in diary.notes()} == {joined.node_id}
+
+
+def test_a_sweep_whose_trials_are_done_ends_though_a_node_never_had_what_they_need(cluster, tmp_path, dim):
+    dim(cluster.list_all_nodes()[1])
+    the_plan, diary, heard = planned(n_seeds=2), Diary(tmp_path / "diary"), Heard()
+    folder, fake = SweepFolder(tmp_path / "sweep"), Fake(diary=diary, seconds=0.7)
+    ending = tuner.run(the_plan.trials, folder, PLACE, address=cluster.address, monitors=[heard], execute=fake)
+    assert ending == Ending(finished=4)
+    assert any("left to other nodes" in what for what, _ in heard.events)
 
 
 def test_trials_of_a_node_that_goes_away_go_on_elsewhere_from_their_last_epoch(cluster, tmp_path):

@@ -18,7 +18,7 @@ from dermtune.budget import Books, Budget, Limits, TrialHours
 from dermtune.ending import Ending
 from dermtune.journal import Journal, trials, tried
 from dermtune.ledger import SweepFolder
-from dermtune.tuner.cluster import connected, slots
+from dermtune.tuner.cluster import connected
 from tests import tuner_workers as workers
 from tests.monitors import Heard
 from tests.searches import EPOCHS, Scored, hill, searched
@@ -159,13 +159,6 @@ def test_two_objectives_are_sought_together(all_cpus, tmp_path):
     search = Searched(tmp_path, searched(with_guards=True, n_points=4))
     assert search.run(cpus=all_cpus) == Ending(finished=4)
     assert [one.scores for one in search.tried().values()] == [hill(one.levers) for one in search.tried().values()]
-
-
-def test_a_cluster_has_as_many_slots_as_trials_fit_on_its_nodes(all_cpus):
-    assert slots(1, None) == all_cpus
-    assert slots(all_cpus, 0) == 1
-    assert slots(0.5, 0) == 2 * all_cpus
-    assert slots(1, 1) == 1, "where none fits that has been refused"
 
 
 class Driver:

@@ -1,29 +1,37 @@
 """The driver's end: what trials sent comes into the sweep's folder, which alone says what is done."""
 
+import contextlib
 import json
 import uuid
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
+from dermtune.checkpoints import newest_sealed, step_of
 from dermtune.depot.carrying import attempts_at, attempts_in
-from dermtune.depot.parcels import Depot, Parcel
+from dermtune.depot.parcels import Damaged, Depot, Parcel
 from dermtune.depot.store import DepotError, Store
-from dermtune.durable import read_json, write_json
+from dermtune.durable import read_json, write_json, write_text
 from dermtune.ledger import LedgerError, SweepFolder, TrialFolder, merged, write_attempts
 
 
-def depot_of(folder: SweepFolder, uri: str) -> Depot:
+def depot_of(folder: SweepFolder, uri: str, say: Callable[[str], None]) -> Depot:
     """The sweep's own place in the storage, the same at every start: `storage.json` in its folder keeps the name.
 
-    Raises DepotError where nothing can be kept there, LedgerError where that file is damaged.
+    A folder that was moved keeps it. A copy gets one of its own as long as what it was made of is where it was;
+    `say` is told. Raises DepotError where nothing can be kept there, LedgerError where that file is damaged.
     """
-    path = folder.path / "storage.json"
+    path, here = folder.path / "storage.json", str(folder.path.resolve())
+    new = f"{folder.path.name}-{uuid.uuid4().hex[:12]}"
     try:
-        key = str(read_json(path)["key"])
-    except FileNotFoundError:
-        key = f"{folder.path.name}-{uuid.uuid4().hex[:12]}"
-        write_json(path, {"format": 1, "key": key})
+        noted = read_json(path) if path.exists() else {"key": new}
+        key, made_at = str(noted["key"]), str(noted.get("folder", here))
     except (ValueError, KeyError) as error:
         raise LedgerError(f"{path} must name the sweep's place in the storage: {error}; move it away") from None
+    if _has(SweepFolder(Path(made_at)), key, other_than=path):
+        say(f"{folder.path} is a copy of {made_at}, from now on with a place of its own in the storage")
+        key = new
+    if noted.get("folder") != here:
+        write_json(path, {"format": 1, "key": key, "folder": here})
     depot = Depot(store=Store(uri=uri), key=key)
     depot.check()
     return depot
@@ -32,39 +40,41 @@ def depot_of(folder: SweepFolder, uri: str) -> Depot:
 def collect(depot: Depot, trial: TrialFolder) -> None:
     """Bring the trial's result into its folder, the manifest last, and remove all that it sent.
 
-    Raises DepotError where there is none that is whole; one that is damaged is removed.
+    Raises Damaged where there is none that is whole, what there is being removed; DepotError where the storage is
+    away, LedgerError where the folder is damaged: the result stays where it is.
     """
-    trial_id = trial.path.name
-    damage = ""
-    results = [parcel for parcel in depot.parcels(trial_id) if parcel.is_result]
-    for result in results:
+    trial_id, why = trial.path.name, "there is none"
+    for result in (parcel for parcel in depot.parcels(trial_id) if parcel.is_result):
         try:
             _adopt(depot, result, trial)
-        except (ValueError, KeyError, TypeError) as error:
+        except Damaged as damage:
             depot.remove([result])
-            damage = str(error)
+            why = f"what is there is not whole: {damage}"
         else:
-            depot.forget(trial_id)
+            with contextlib.suppress(DepotError):  # the result is here, the next start removes it there
+                depot.forget(trial_id)
             return
-    why = f"what is there is not whole: {damage}" if results else "there is none"
-    raise DepotError(f"{depot.store} must have the result of trial {trial_id}, {why}")
+    raise Damaged(f"{depot.store} must have the result of trial {trial_id}, {why}")
 
 
 def settle(depot: Depot, folder: SweepFolder, say: Callable[[str], None]) -> None:
     """Take down what earlier starts left in the storage, and send up what only the sweep's folder knows.
 
-    A result comes whole, of other trials what they took. `say` is told of a result that was damaged.
+    A result comes whole, of other trials what they took. `say` is told of a result that was damaged. Raises
+    DepotError where the storage is away: what it has is not to be trained again.
     """
     in_storage = depot.all_parcels()
-    for trial_id, parcels in in_storage.items():
-        trial = folder.trial(trial_id)
-        if trial.is_done() or trial.pruned() is not None:
+    for trial_id in sorted(depot.senders()):
+        trial, parcels = folder.trial(trial_id), in_storage.get(trial_id, [])
+        if trial.is_done():
             depot.forget(trial_id)
-        elif parcels[0].is_result:
+        elif parcels and parcels[0].is_result:  # also of one that a search has pruned and another question trained
             try:
                 collect(depot, trial)
-            except DepotError as error:
-                say(f"{error}; it is trained again")
+            except Damaged as damage:
+                say(f"{damage}; it is trained again")
+        elif trial.pruned() is not None:
+            depot.forget(trial_id)
         else:
             take_state(depot, trial, parcels)
     for path in sorted(folder.path.glob("trials/*/attempts.json")):
@@ -78,27 +88,39 @@ def take_state(depot: Depot, trial: TrialFolder, parcels: Sequence[Parcel]) -> N
     known = merged(attempts_at(trial), *(attempts_in(depot, parcel) for parcel in parcels))
     if known:
         write_attempts(trial.attempts_file, known)
-    sent = TrialFolder(trial.path / ".sent")
-    for parcel in parcels[:1]:
-        if "history.csv" in depot.listed(parcel):
-            depot.fetch(parcel, ["history.csv"], sent)
-            if len(rows := sent.history_rows()) > len(trial.history_rows()):
-                trial.write_history(rows)
-            sent.history.unlink()
-            sent.path.rmdir()
+    for parcel in parcels:
+        try:
+            history = depot.content(parcel, "history.csv").decode()
+        except Damaged:
+            continue  # the trial says so when it goes on
+        if history.count("\n") > len(trial.history_rows()) + 1:  # a line for the columns
+            write_text(trial.history, history)
+        return
+
+
+def _has(folder: SweepFolder, key: str, *, other_than: Path) -> bool:
+    """Whether a folder, by whatever path it is seen, has this place in the storage, and is not that of the file."""
+    path = folder.path / "storage.json"
+    try:
+        return not path.samefile(other_than) and read_json(path).get("key") == key
+    except (OSError, ValueError):
+        return False
 
 
 def _adopt(depot: Depot, result: Parcel, trial: TrialFolder) -> None:
-    """Seal the trial with what the parcel holds. Raises ValueError, KeyError, TypeError where that is damaged."""
-    known = merged(attempts_at(trial), attempts_in(depot, result))
+    """Seal the trial with what the parcel holds; what it took counts in any case. Raises Damaged."""
+    if known := merged(attempts_at(trial), attempts_in(depot, result)):
+        write_attempts(trial.attempts_file, known)
     names = [name for name in depot.listed(result) if name not in ("manifest.json", "attempts.json")]
     depot.fetch(result, names, trial)
-    manifest = json.loads(depot.content(result, "manifest.json"))
-    if (named := manifest.get("trial_id", trial.path.name)) != trial.path.name:
-        raise ValueError(f"{result.name} is that of trial {named}")
-    if known:
-        write_attempts(trial.attempts_file, known)
-    trial.adopt(manifest)
+    content = depot.content(result, "manifest.json")
+    try:
+        manifest = json.loads(content)
+        if (named := manifest.get("trial_id", trial.path.name)) != trial.path.name:
+            raise Damaged(f"{result.name} is that of trial {named}")
+        trial.adopt(manifest)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Damaged(f"{result.name}/manifest.json cannot be used: {error}") from None
 
 
 def _offer(depot: Depot, trial: TrialFolder, parcels: Sequence[Parcel]) -> None:
@@ -106,4 +128,8 @@ def _offer(depot: Depot, trial: TrialFolder, parcels: Sequence[Parcel]) -> None:
     known = attempts_at(trial)
     sent = merged(*(attempts_in(depot, parcel) for parcel in parcels))
     if merged(known, sent) != sent:
-        depot.send_epoch(trial)
+        here = newest_sealed(trial.checkpoint)
+        if here and all(step_of(here) > parcel.step for parcel in parcels):
+            depot.send_epoch(trial)
+        else:
+            depot.send_account(trial)

@@ -1,12 +1,13 @@
 """What a trial sends: an epoch's checkpoint or its whole result, in a parcel that counts once its list is there."""
 
+import contextlib
 import hashlib
 import json
 import re
 import time
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from dermtune.checkpoints import SEAL, newest_sealed, step_of
@@ -23,8 +24,16 @@ KEPT = 2
 """Epochs of a trial that stay in the storage, as in its folder: where the last is damaged there is one more."""
 
 
+_BELOW = re.compile(r"(?P<trial_id>[\w-]+)/")
 _PLACE = re.compile(r"[\w-]+/(?P<label>result|\d+)-(?P<sent>\d+)-[0-9a-f]+")
 """A trial's parcel, below the sweep's place: never another name, which could lead out of a sweep's folder."""
+
+
+class Damaged(Exception):
+    """What lies in the storage is not what was sent, or is gone: it counts for nothing.
+
+    Never a storage that is away: what lies there then is to be had later.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +61,10 @@ class Depot:
     last_patience: float = 600.0
     """Seconds that a result waits: without it the trial was for nothing."""
 
+    def until(self, is_over: Callable[[], bool]) -> "Depot":
+        """The same, for one who leaves off as soon as that is so: what is under way raises DepotError then."""
+        return replace(self, store=replace(self.store, is_over=is_over))
+
     def send_epoch(self, trial: TrialFolder, *, patience: float | None = None) -> None:
         """Send its newest whole checkpoint and what the trial took so far; the epochs before the last two go."""
         patience = self.patience if patience is None else patience
@@ -62,19 +75,30 @@ class Depot:
             hashes = {f"{below}/{name}": str(of) for name, of in read_json(checkpoint / SEAL).items()}
             hashes[f"{below}/{SEAL}"] = sha256(checkpoint / SEAL)
         self._send(trial, str(step_of(checkpoint) if checkpoint else 0), hashes, patience)
-        self.remove(self.parcels(trial.path.name, patience=patience)[KEPT:])
+        with contextlib.suppress(DepotError):  # it is sent, the next one removes them
+            self.remove(self.parcels(trial.path.name, patience=patience)[KEPT:])
+
+    def send_account(self, trial: TrialFolder) -> None:
+        """Send what the trial took so far alone. It stays until the trial has gone on, and so has it in its own."""
+        self._send(trial, "0", {}, self.patience)
 
     def send_result(self, trial: TrialFolder) -> None:
         """Send all that a trial that is done leaves; its epochs go."""
         names = [*SEALED, "manifest.json", *(f"model/{path.name}" for path in sorted(trial.model.glob("*")))]
         self._send(trial, RESULT, {name: sha256(trial.path / name) for name in names}, self.last_patience)
-        epochs = [p for p in self.parcels(trial.path.name, patience=self.last_patience) if not p.is_result]
-        self.remove(epochs)
+        with contextlib.suppress(DepotError):  # it is sent, and the driver removes all
+            self.remove([parcel for parcel in self.parcels(trial.path.name) if not parcel.is_result])
 
     def parcels(self, trial_id: str, *, patience: float | None = None) -> list[Parcel]:
         """The trial's whole parcels: its result before its epochs, the latest first."""
         found = self.all_parcels(trial_id, patience=patience)
         return found.get(trial_id, [])
+
+    def senders(self) -> set[str]:
+        """The trial_ids of those of whom anything lies there, whole or not."""
+        names = self.store.names(self.key, patience=self.patience)
+        places = (_BELOW.match(name.removeprefix(f"{self.key}/")) for name in names)
+        return {place["trial_id"] for place in places if place}
 
     def knock(self) -> None:
         """Raises DepotError where it cannot be asked what is there."""
@@ -102,30 +126,33 @@ class Depot:
         }
 
     def listed(self, parcel: Parcel) -> Mapping[str, str]:
-        """The hashes of its files, by their names in the trial's folder. Raises ValueError where it is damaged."""
-        hashes = json.loads(self._content(parcel, LIST))
+        """The hashes of its files, by their names in the trial's folder. Raises Damaged."""
+        content = self._content(parcel, LIST)
+        try:
+            hashes = json.loads(content)
+        except ValueError:
+            hashes = None
         if not isinstance(hashes, dict) or not all(map(_is_inside, hashes)):
-            raise ValueError(f"{parcel.name}/{LIST} must list files of a trial's folder")
+            raise Damaged(f"{parcel.name}/{LIST} must list files of a trial's folder")
         return {str(name): str(of) for name, of in hashes.items()}
 
     def content(self, parcel: Parcel, name: str) -> bytes:
-        """One of its small files. Raises ValueError where it is not what was sent, or was not."""
+        """One of its small files. Raises Damaged where it is not what was sent, or was not."""
         content = self._content(parcel, name)
         if hashlib.sha256(content).hexdigest() != self.listed(parcel).get(name):
-            raise ValueError(f"{parcel.name}/{name} is not what was sent")
+            raise Damaged(f"{parcel.name}/{name} is not what was sent")
         return content
 
     def fetch(self, parcel: Parcel, names: Sequence[str], trial: TrialFolder) -> None:
-        """Bring these files of it, each whole. Raises ValueError where one is not what was sent."""
+        """Bring these files of it, each whole. Raises Damaged where one is not what was sent."""
         hashes = self.listed(parcel)
         for name in names:
-            try:
-                came = self.store.fetch(f"{parcel.name}/{name}", trial.path / name, patience=self.patience)
-            except FileNotFoundError:
-                raise ValueError(f"{parcel.name}/{name} is gone") from None
-            if came != hashes[name]:
+            came = self.store.fetch(f"{parcel.name}/{name}", trial.path / name, patience=self.patience)
+            if came is None:
+                raise Damaged(f"{parcel.name}/{name} is gone")
+            if came != hashes.get(name):
                 (trial.path / name).unlink()
-                raise ValueError(f"{parcel.name}/{name} is not what was sent")
+                raise Damaged(f"{parcel.name}/{name} is not what was sent")
 
     def remove(self, parcels: Sequence[Parcel]) -> None:
         """Remove parcels: first their lists, so that what is cut off here counts no more."""
@@ -142,17 +169,15 @@ class Depot:
         """Raises DepotError where nothing can be written there and read again."""
         name = f"{self.key}/{uuid.uuid4().hex}.probe"
         self.store.send_bytes(b"dermtune", name, patience=patience)
-        try:
-            self.store.read(name, patience=patience)
-        except FileNotFoundError:
-            raise DepotError(f"{self.store} must keep what is written there, {name} is gone") from None
+        if self.store.read(name, patience=patience) is None:
+            raise DepotError(f"{self.store} must keep what is written there, {name} is gone")
         self.store.remove(name, patience=patience)
 
     def _content(self, parcel: Parcel, name: str) -> bytes:
-        try:
-            return self.store.read(f"{parcel.name}/{name}", patience=self.patience)
-        except FileNotFoundError:
-            raise ValueError(f"{parcel.name}/{name} is gone") from None
+        content = self.store.read(f"{parcel.name}/{name}", patience=self.patience)
+        if content is None:
+            raise Damaged(f"{parcel.name}/{name} is gone")
+        return content
 
     def _send(self, trial: TrialFolder, label: str, hashes: Mapping[str, str], patience: float) -> None:
         """Send the files and, last, their list. The name is new each time: two workers never write one parcel.

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import hashlib
+import itertools
 import os
 import re
 import time
@@ -19,7 +20,9 @@ from dermtune.uris import without_secrets
 
 CHUNK = 8 * 2**20
 """Bytes that are in memory at a time."""
-_WAITS = (0.5, 1.0, 2.0, 4.0, 8.0)
+SILENCE = 10
+"""Seconds without a byte after which a request has failed."""
+_WAITS = (0.5, 1.0, 2.0)
 """Seconds between attempts, the last one over and over."""
 
 T = TypeVar("T")
@@ -29,11 +32,17 @@ class DepotError(UserError):
     """A storage that cannot be used now; the message says what was tried and what it answered, without secrets."""
 
 
+def _never() -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Store:
     """What lies below a URI. Names are relative to it, with `/` between their parts."""
 
     uri: str
+    is_over: Callable[[], bool] = _never
+    """Whether nobody waits for it any more."""
 
     def __str__(self) -> str:
         return self.uri.partition("?")[0]
@@ -57,30 +66,32 @@ class Store:
 
         self._tried(f"write {name}", send, patience)
 
-    def fetch(self, name: str, path: Path, *, patience: float) -> str:
-        """The hash of what is now in the file, whole or not at all. Raises DepotError, FileNotFoundError."""
+    def fetch(self, name: str, path: Path, *, patience: float) -> str | None:
+        """The hash of what is now in the file, whole or not at all; None where there is none. Raises DepotError."""
 
-        def fetch() -> str:
-            files, root = _opened(self.uri)
+        def fetch() -> str | None:
             digest = hashlib.sha256()
-            stream = files.open_input_stream(f"{root}/{name}")
+            if (stream := self._reading(name)) is None:
+                return None
             with stream as source, whole(path) as partial, partial.open("wb") as target:
                 while chunk := source.read(CHUNK):
+                    self._go_on()
                     digest.update(chunk)
                     target.write(chunk)
             return digest.hexdigest()
 
-        return self._tried(f"read {name}", fetch, patience, absent=True)
+        return self._tried(f"read {name}", fetch, patience)
 
-    def read(self, name: str, *, patience: float) -> bytes:
-        """A small one. Raises DepotError, FileNotFoundError."""
+    def read(self, name: str, *, patience: float) -> bytes | None:
+        """What a small one holds; None where it is not there. Raises DepotError."""
 
-        def read() -> bytes:
-            files, root = _opened(self.uri)
-            with files.open_input_stream(f"{root}/{name}") as source:
+        def read() -> bytes | None:
+            if (stream := self._reading(name)) is None:
+                return None
+            with stream as source:
                 return bytes(source.read())
 
-        return self._tried(f"read {name}", read, patience, absent=True)
+        return self._tried(f"read {name}", read, patience)
 
     def names(self, below: str, *, patience: float) -> list[str]:
         """All that lies below a name, in order; none where there is nothing. Raises DepotError."""
@@ -115,6 +126,14 @@ class Store:
 
         self._tried(f"remove {name}", remove, patience)
 
+    def _reading(self, name: str) -> Any:
+        """What reads it; None where it is not there, which no file of ours that is missing can be taken for."""
+        files, root = _opened(self.uri)
+        try:
+            return files.open_input_stream(f"{root}/{name}")
+        except FileNotFoundError:
+            return None
+
     @contextlib.contextmanager
     def _writing(self, name: str) -> Iterator[Any]:
         files, root = _opened(self.uri)
@@ -123,23 +142,28 @@ class Store:
         with files.open_output_stream(f"{root}/{name}") as target:
             yield target
 
-    def _tried(self, what: str, operation: Callable[[], T], patience: float, *, absent: bool = False) -> T:
+    def _go_on(self) -> None:
+        if self.is_over():
+            raise InterruptedError("nobody waits for it any more")
+
+    def _tried(self, what: str, operation: Callable[[], T], patience: float) -> T:
         """What the operation returns, after as many attempts as there is patience for.
 
-        A disk of ours that is full, and where it may be so what is `absent`, are no fault of the storage: raised.
+        A disk of ours that is full is no fault of the storage: raised.
         """
         deadline = time.monotonic() + patience
-        for attempt in range(10**9):
+        waits = itertools.chain(_WAITS, itertools.repeat(_WAITS[-1]))
+        while True:
             try:
+                self._go_on()
                 return operation()
             except OSError as error:
-                if error.errno in FULL or (absent and isinstance(error, FileNotFoundError)):
+                if error.errno in FULL:
                     raise
-                wait = _WAITS[min(attempt, len(_WAITS) - 1)]
-                if time.monotonic() + wait > deadline:
+                wait = next(waits)
+                if self.is_over() or time.monotonic() + wait > deadline:
                     raise DepotError(f"{self} must let us {what}: {_said(error, self.uri)}") from None
                 time.sleep(wait)
-        raise AssertionError("unreachable")
 
 
 @functools.cache
@@ -152,8 +176,14 @@ def _opened(uri: str) -> tuple[Any, str]:
         return fs.LocalFileSystem(), parts.path.rstrip("/")
     settings = {**_endpoint(), **dict(parse_qsl(parts.query))}
     bucket = f"{parts.netloc}/{parts.path.strip('/')}".rstrip("/")
-    # A small object is one request where it need not be open before it is written.
-    return fs.S3FileSystem(**settings, connect_timeout=5, request_timeout=30, allow_delayed_open=True), bucket
+    s3 = fs.S3FileSystem(
+        **settings,
+        connect_timeout=5,
+        request_timeout=SILENCE,
+        retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=1),  # `_tried` knows how long to go on
+        allow_delayed_open=True,  # a small object is one request where it need not be open before it is written
+    )
+    return s3, bucket
 
 
 def _endpoint() -> dict[str, str]:

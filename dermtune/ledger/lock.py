@@ -40,15 +40,15 @@ def held(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def written_alone(trial: Path) -> Iterator[None]:
+def written_alone(trial: Path, *, patience: float = PATIENCE) -> Iterator[None]:
     """The trial's folder for this process alone.
 
     The worker of a driver or node that died lives on for a second or two, and is waited for. Raises LedgerError
-    where it does not end, OSError where the folder cannot be written.
+    where it has not ended after so many seconds, OSError where the folder cannot be written.
     """
     if not trial.exists():
         trial.mkdir(parents=True, exist_ok=True)
-    path, deadline = trial / "writer.lock", time.monotonic() + PATIENCE
+    path, deadline = trial / "writer.lock", time.monotonic() + patience
     while (file := _taken(path)) is None:
         if time.monotonic() > deadline:
             raise LedgerError(f"{trial} must have one writer, a worker that was given up still has it: end it")

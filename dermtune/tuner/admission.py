@@ -1,10 +1,9 @@
 """Which trials Tune runs next."""
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from ray.tune.search import Searcher
 from typing_extensions import override
 
 from dermtune.budget import Budget
@@ -20,17 +19,10 @@ class Admission(Chooser):
     next slot: Tune keeps a process for the next trial only where it knows of one.
     """
 
-    def __init__(self, budget: Budget, slots: Callable[[], int], *, ahead: int = 1) -> None:
-        """What admits trials; `slots` says how many bundles the cluster can train at a time now.
-
-        So many more wait, which a cluster that grows by itself takes for its measure.
-        """
-        super().__init__(slots)
+    def __init__(self, budget: Budget, *, ahead: int = 1) -> None:
+        """As any Chooser, and trials that `give` brings."""
+        super().__init__(budget, ahead=ahead)
         self._waiting: list[tuple[Trial, ...]] = []
-        self._budget = budget
-        self._ahead = ahead
-        self._under_way: dict[str, tuple[Trial, ...]] = {}
-        """By Tune's id; empty where it was given back and keeps its slot."""
 
     def give(self, bundles: Sequence[Sequence[Trial]]) -> None:
         """All that is to be run, in order."""
@@ -39,34 +31,17 @@ class Admission(Chooser):
     @override
     def suggest(self, trial_id: str) -> Any:
         if not self._waiting:
-            return None if self._under_way else Searcher.FINISHED  # what is under way may be given back
-        if len(self._under_way) >= self.slots() + self._ahead:
+            return self.end()
+        if self.is_full():
             return None
         admitted = tuple(itertools.takewhile(self._budget.admit, self._waiting[-1]))
         if not admitted:
-            if self._under_way:
-                return None  # Tune asks again: what is under way may take less than is typical
-            self.refused = True
-            return Searcher.FINISHED
+            return self.end(refused=True)
         if left := self._waiting.pop()[len(admitted) :]:
             self._waiting.append(left)
         self._under_way[trial_id] = admitted
         return {"trial_ids": [trial.trial_id for trial in admitted]}
 
     @override
-    def give_back(self, trial_id: str) -> None:
-        if trials := self._under_way[trial_id]:
-            self._under_way[trial_id] = ()
-            self._waiting.append(trials)
-            for trial in trials:
-                self._budget.settle(trial.trial_id, done=False)
-
-    @override
-    def is_stuck(self) -> bool:
-        n_running = sum(map(bool, self._under_way.values()))
-        return n_running <= self._ahead and len(self._under_way) - n_running >= self.slots()  # they have no slot
-
-    @override
-    def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
-        """Nothing is learnt but that it has ended: every trial of the plan runs."""
-        self._under_way.pop(trial_id, None)
+    def choose_again(self, trials: Sequence[Trial]) -> None:
+        self._waiting.append(tuple(trials))

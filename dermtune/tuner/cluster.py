@@ -10,7 +10,7 @@ import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,15 @@ from ray._private import ray_constants, utils, worker  # Ray has no other switch
 from ray.exceptions import AuthenticationError
 from ray.tune.execution import class_cache
 
-from dermtune.config import UserError
 from dermtune.ledger import SweepFolder
+from dermtune.tuner.fitting import Asked, Node, TunerError
 
 LOCAL = {
     "address": "local",
     "include_dashboard": False,
     "object_store_memory": 256 * 2**20,  # nothing but the plan goes through it
-    "_system_config": {"gcs_rpc_server_reconnect_timeout_s": 3},  # a local one that is gone does not come back
+    # A local one that is gone does not come back; one that has had no core for seconds, on a busy laptop, does.
+    "_system_config": {"gcs_rpc_server_reconnect_timeout_s": 15},
 }
 """How a local Ray is started."""
 
@@ -44,10 +45,6 @@ ENVIRONMENT = {
     "TUNE_GLOBAL_CHECKPOINT_S": "86400",  # the ledger is the state
     "TUNE_MAX_PENDING_TRIALS_PG": "1000",  # else one process is started after the other; `Chooser`s count slots
 }
-
-
-class TunerError(UserError):
-    """Trials that cannot be run here; the message says why."""
 
 
 @contextlib.contextmanager
@@ -155,9 +152,13 @@ def _shut_down() -> None:
 
 
 def _runtime_env() -> dict[str, Any]:
-    """Workers find this very dermtune, installed or a checkout."""
+    """Workers find this very dermtune, installed or a checkout, and have the time to leave a trial that is pruned.
+
+    Where Tune does not have its process back by then it drops the next trial, and tells nobody.
+    """
     here = str(Path(__file__).parents[2])
-    return {"env_vars": {"PYTHONPATH": os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))}}
+    path = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH")]))
+    return {"env_vars": {"PYTHONPATH": path, "TUNE_FUNCTION_THREAD_TIMEOUT_S": "60"}}
 
 
 @contextlib.contextmanager
@@ -181,67 +182,23 @@ def tune_storage(folder: SweepFolder, address: str | None) -> Iterator[Path]:
         shutil.rmtree(storage, ignore_errors=True)
 
 
-def gpus_that_fit(cpus: float, gpus: float | None, processes: int = 1) -> float:
-    """GPUs of one trial, where the nodes have them and the cores beside them; None takes one where there is any.
-
-    Of a trial of several processes None takes one each. A process runs on one node; a trial's may run on several.
-    """
-    nodes = _nodes()
-    if gpus is None:
-        gpus = processes * _one_where_any(nodes)
-    if sum(_slots(node, cpus / processes, gpus / processes) for node in nodes) < processes:
-        have = "; ".join(f"{node.get('CPU', 0):g} CPUs and {node.get('GPU', 0):g} GPUs" for node in nodes)
-        must = (
-            "a trial must fit on one node: it asks for"
-            if processes == 1
-            else (f"the {processes} processes of a trial must each fit on a node, it asks for")
-        )
-        raise TunerError(
-            f"{must} {cpus:g} CPUs and {gpus:g} GPUs, the nodes have {have}; "
-            "see --cpus-per-trial and --gpus-per-trial"
-        )
-    return gpus
-
-
-def fits(cpus: float, gpus: float, processes: int = 1) -> bool:
-    """Whether the nodes have what a trial asks for, free or not."""
-    return sum(_slots(node, cpus / processes, gpus / processes) for node in _nodes()) >= processes
-
-
-def slots(cpus: float, gpus: float | None, processes: int = 1) -> int:
-    """How many such trials the cluster runs at once now, at least one; None as in `gpus_that_fit`."""
-    nodes = _nodes()
-    of_one = processes * _one_where_any(nodes) if gpus is None else gpus
-    return max(1, sum(_slots(node, cpus / processes, of_one / processes) for node in nodes) // processes)
-
-
 class Slots:
     """How many such trials the cluster runs at once, asked anew once a second: nodes join and leave."""
 
-    def __init__(self, cpus: float, gpus: float | None, processes: int = 1) -> None:
-        self._asked = (cpus, gpus, processes)
+    def __init__(self, asked: Asked) -> None:
+        self._asked = asked
         self._known = 1
         self._until = -math.inf
 
     def __call__(self) -> int:
-        """As `slots`, of a second ago at most."""
+        """Of a second ago at most; at least one, where a node for it may come."""
         if time.monotonic() > self._until:
-            self._known = slots(*self._asked)
+            self._known = max(1, self._asked.at_once(nodes()))
             self._until = time.monotonic() + 1.0
         return self._known
 
 
-def _slots(node: Mapping[str, float], cpus: float, gpus: float) -> int:
-    """Processes of so many cores and GPUs that a node runs at once."""
-    asked = {"CPU": cpus, "GPU": gpus}
-    return int(min(node.get(kind, 0) / amount for kind, amount in asked.items() if amount) + 1e-9)
-
-
-def _one_where_any(nodes: Sequence[Mapping[str, float]]) -> float:
-    return float(any(node.get("GPU", 0) >= 1 for node in nodes))
-
-
-def _nodes() -> list[dict[str, float]]:
+def nodes() -> list[Node]:
     """What each living node of the cluster has."""
-    nodes: list[dict[str, Any]] = ray.nodes()
-    return [node["Resources"] for node in nodes if node["Alive"]]
+    known: list[dict[str, Any]] = ray.nodes()
+    return [node["Resources"] for node in known if node["Alive"]]

@@ -3,7 +3,7 @@
 import contextlib
 import logging
 from collections.abc import Callable, Container, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ray import tune
@@ -17,9 +17,10 @@ from dermtune.ledger import SweepFolder
 from dermtune.monitors import Monitor, Monitors
 from dermtune.signals import Signals, Stopped
 from dermtune.tuner.choosing import Chooser
-from dermtune.tuner.cluster import TunerError, connected, fits, gpus_that_fit, slots, tune_storage
+from dermtune.tuner.cluster import Slots, connected, nodes, tune_storage
 from dermtune.tuner.crews import reserved
 from dermtune.tuner.events import CRASHES, Events, Tally
+from dermtune.tuner.fitting import Asked, TunerError
 from dermtune.tuner.receiving import FromStorage, Receiver
 from dermtune.tuner.sight import EVERYTHING, Sight
 from dermtune.tuner.stopping import PATIENCE, Standstill, Stop
@@ -50,8 +51,7 @@ def drive(
     folder: SweepFolder,
     place: Place,
     *,
-    cpus: float,
-    gpus: float | None,
+    asked: Asked,
     address: str | None,
     depot: Depot | None,
     minutes_to_wait: float,
@@ -60,34 +60,34 @@ def drive(
     monitors: Sequence[Monitor],
     signals: Signals | None,
     execute: Execute,
-    processes: int = 1,
 ) -> Ending:
     """How it ended, after the trials were run and the monitors told; see `run`."""
     signals = signals or Signals()
     tally, stop = Tally(budget), Stop(signals)
     stop.standstills.append(_nobody_takes(work.chooser, stop))
+    stop.is_over = work.chooser.only_keeps_slots
     receiver = Receiver(folder) if depot is None else FromStorage(folder, depot)
     with contextlib.suppress(Stopped), signals.held(), tune_storage(folder, address) as storage, connected(address):
+        asked = _fitted(asked, minutes_to_wait, stop)
         job = Job(
             trials_of=work.trials_of,
             folder=folder if depot is None else SweepFolder(place.cache_dir / "trials" / depot.key),
             place=place,
-            cpus=cpus,
-            gpus=_gpus(cpus, gpus, processes, minutes_to_wait, stop),
-            processes=processes,
+            cpus=asked.cpus,
+            gpus=asked.gpus or 0.0,
+            processes=asked.processes,
             usd_per_hour=usd_per_hour,
             execute=execute,
             together=work.together,
             judged_on=work.judged_on,
             sight=_sight(storage, folder, place, depot),
         )
-        if depot is not None and processes > 1 and not minutes_to_wait:
-            gpus_that_fit(cpus, job.gpus)  # its checkpoint is on one node alone
-        work.ready(slots(cpus, job.gpus, processes))
+        work.chooser.slots = Slots(asked)
+        work.ready(work.chooser.slots())
         stop.stop_all()  # it may have been asked while Ray started
         heard = Monitors((tally, *monitors))
         events = Events(work.trials_of, folder, heard, stop, signals, work.chooser, receiver, work.pruned)
-        _tuner(work, job, events, stop, storage).fit()
+        _tuner(work, job, asked, events, stop, storage).fit()
     return Ending(
         finished=len(tally.finished_ids),
         failed=len(tally.failed_ids),
@@ -105,20 +105,21 @@ def _nobody_takes(chooser: Chooser, stop: Stop) -> Standstill:
     )
 
 
-def _gpus(cpus: float, gpus: float | None, processes: int, minutes_to_wait: float, stop: Stop) -> float:
-    """As `gpus_that_fit`; a node that may come later is waited for, while pending trials ask for it."""
+def _fitted(asked: Asked, minutes_to_wait: float, stop: Stop) -> Asked:
+    """As `Asked.fitted`; a node that may come later is waited for, while pending trials ask for it."""
     try:
-        return gpus_that_fit(cpus, gpus, processes)
+        return asked.fitted(nodes())
     except TunerError as error:
         if not minutes_to_wait:
             raise
         why = str(error)
     logger.warning("No node yet for a trial, waiting %g min at most: %s", minutes_to_wait, why)
-    asked = (cpus, gpus or 0.0, processes)
+    asked = replace(asked, gpus=asked.gpus or 0.0)
+    patience = 60 * minutes_to_wait
     stop.standstills.append(
-        Standstill(holds=lambda: not fits(*asked), why=lambda: why, patience=60 * minutes_to_wait)
+        Standstill(holds=lambda: not asked.at_once(nodes()), why=lambda: why, patience=patience)
     )
-    return gpus or 0.0
+    return asked
 
 
 def _sight(storage: Path, folder: SweepFolder, place: Place, depot: Depot | None) -> Sight:
@@ -129,12 +130,10 @@ def _sight(storage: Path, folder: SweepFolder, place: Place, depot: Depot | None
     return Sight(folder=storage if depot is None else None, data=data, depot=depot)
 
 
-def _tuner(work: Work, job: Job, events: Events, stop: Stop, storage: Path) -> tune.Tuner:
+def _tuner(work: Work, job: Job, asked: Asked, events: Events, stop: Stop, storage: Path) -> tune.Tuner:
     trainable = tune.with_parameters(run_bundle, job=job)
     return tune.Tuner(
-        tune.with_resources(
-            trainable, reserved(job.processes, job.cpus, job.gpus, on_one_node=job.sight.depot is not None)
-        ),
+        tune.with_resources(trainable, reserved(asked)),
         tune_config=tune.TuneConfig(
             search_alg=work.chooser, scheduler=work.scheduler, num_samples=-1, reuse_actors=True
         ),

@@ -44,6 +44,7 @@ class Events(tune.Callback):
         self._pruned = pruned
         self._chooser = chooser
         self._receiver = receiver
+        receiver.leave_off_when(lambda: signals.came is not None)
         self._folder = folder
         self._monitors = monitors
         self._stop = stop
@@ -83,9 +84,9 @@ class Events(tune.Callback):
                 self._lacking.add(node)
             case {"event": "notice", "trial": trial_id, "text": text}:
                 self._monitors.noticed(ours[trial_id], text)
-            case {"event": "finished", "trial": trial_id, "scores": scores} if self._is_news(trial, trial_id):
+            case {"event": "finished", "trial": trial_id, "scores": scores} if self._is_news(trial_id):
                 self._finish(ours[trial_id], scores)
-            case {"event": "failed", "trial": trial_id, "reason": reason} if self._is_news(trial, trial_id):
+            case {"event": "failed", "trial": trial_id, "reason": reason} if self._is_news(trial_id):
                 how = (result["status"], reason, result["detail"])
                 self._receive(self._receiver.failed, ours[trial_id], *how)
                 self._monitors.failed(ours[trial_id], reason)
@@ -110,7 +111,10 @@ class Events(tune.Callback):
 
     @override
     def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        for ours in self._open(trial):
+        self._chooser.lose(trial.trial_id)
+        left = self._open(trial)
+        trial.config["trial_ids"] = [ours.trial_id for ours in left]  # of the others its next node has nothing
+        for ours in left:
             what = "ran out of memory" if ours.trial_id in self._said else "lost its worker"
             what = "lost its storage" if ours.trial_id in self._unsent else what
             again = "goes on from its last checkpoint" if self._receiver.has_epochs(ours) else "starts again"
@@ -135,11 +139,11 @@ class Events(tune.Callback):
         """Tune writes its callbacks to disk; monitors, with their threads and terminals, live in this process."""
         return {}
 
-    def _is_news(self, trial: Any, trial_id: str) -> bool:
-        """Whether the trial's end is to be told; those of several report it again after their worker died."""
-        told = trial_id in self._ended and len(self._trials_of(trial.config)) > 1
+    def _is_news(self, trial_id: str) -> bool:
+        """Whether nobody has been told of the trial's end; from now on everybody has."""
+        is_news = trial_id not in self._ended
         self._ended.add(trial_id)
-        return not told
+        return is_news
 
     def _finish(self, trial: Trial, scores: Mapping[str, float]) -> None:
         """Have the result in the sweep's folder and tell of it; where it cannot be had it stays in the storage."""
@@ -147,11 +151,13 @@ class Events(tune.Callback):
             why = self._receiver.finished(trial)
         except OSError as error:
             self._stop.halted = unwritten(error)
+        except LedgerError as error:
+            self._stop.halted = str(error)
         else:
             if why is None:
                 self._monitors.finished(trial, scores)
             else:
-                self._monitors.failed(trial, f"{why}; the same command fetches it")
+                self._monitors.failed(trial, why)
 
     def _give_back(self, trial: Any, lacking: str, *, is_news: bool) -> None:
         """Leave the trials to other nodes; Tune's own trial is that of none from now on, and keeps its slot."""

@@ -15,12 +15,10 @@ from dermtune.monitors import Monitor
 from dermtune.plan import Trial
 from dermtune.signals import Signals
 from dermtune.tuner.admission import Admission
-from dermtune.tuner.cluster import Slots
+from dermtune.tuner.choosing import AHEAD
 from dermtune.tuner.driving import Work, drive
+from dermtune.tuner.fitting import Asked
 from dermtune.tuner.worker import Execute, Together
-
-AHEAD = 8
-"""Trials that wait where a cluster grows by itself: it starts nodes for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +74,12 @@ def run(
     Raises TunerError where there is no such cluster, or no node of it is large enough for a trial.
     """
     budget = budget or Budget(Books(folder, trials, usd_per_hour))
+    asked = Asked(cpus=cpus, gpus=gpus, processes=processes, on_one_node=depot is not None)
     return drive(
-        _work(
-            trials, Admission(budget, Slots(cpus, gpus, processes), ahead=AHEAD if minutes_to_wait else 1), together
-        ),
+        _work(trials, Admission(budget, ahead=AHEAD if minutes_to_wait else 1), together),
         folder,
         place,
-        cpus=cpus,
-        gpus=gpus,
-        processes=processes,
+        asked=asked,
         address=address,
         depot=depot,
         minutes_to_wait=minutes_to_wait,

@@ -1,10 +1,9 @@
 """Which point of a search Tune runs next."""
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ray.tune.search import Searcher
 from typing_extensions import override
 
 from dermtune.budget import Budget
@@ -21,46 +20,28 @@ class Proposals(Chooser):
     for ever and propose others in their stead.
     """
 
-    def __init__(self, journal: Journal, budget: Budget, slots: Callable[[], int]) -> None:
-        """Proposals of the journal; `slots` says how many trials the cluster can train at a time now."""
-        super().__init__(slots)
+    def __init__(self, journal: Journal, budget: Budget, *, ahead: int = 0) -> None:
+        """Proposals of the journal; what is proposed ahead knows less."""
+        super().__init__(budget, ahead=ahead)
         self._journal = journal
-        self._budget = budget
         self._waiting = deque(journal.open_trials())
-        self._under_way: dict[str, Trial | None] = {}
-        """By Tune's id; None where it was given back and keeps its slot."""
 
     @override
     def suggest(self, trial_id: str) -> Any:
-        if len(self._under_way) >= self.slots():
+        if self.is_full():
             return None  # a point proposed later knows more
         trial = self._next()
         if trial is None and self._journal.is_full:
-            return None if self._under_way else Searcher.FINISHED  # what is under way may be given back
+            return self.end()
         if trial is None or not self._budget.admit(trial):
-            if self._under_way:
-                return None  # Tune asks again: what is under way may take less than is typical
-            self.refused = True
-            return Searcher.FINISHED
-        self._under_way[trial_id] = self._waiting.popleft()
+            return self.end(refused=True)
+        self._under_way[trial_id] = (self._waiting.popleft(),)
         about = {"arm": trial.arm, "levers": dict(trial.levers), "epochs": trial.config.training.epochs}
         return {"trial_ids": [trial.trial_id], **about}
 
     @override
-    def give_back(self, trial_id: str) -> None:
-        if trial := self._under_way[trial_id]:
-            self._under_way[trial_id] = None
-            self._waiting.appendleft(trial)
-            self._budget.settle(trial.trial_id, done=False)
-
-    @override
-    def is_stuck(self) -> bool:
-        return bool(self._under_way) and not any(self._under_way.values())
-
-    @override
-    def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
-        """Optuna is told by `Teller`, from what the trial's folder says."""
-        self._under_way.pop(trial_id, None)
+    def choose_again(self, trials: Sequence[Trial]) -> None:
+        self._waiting.extendleft(trials)
 
     def _next(self) -> Trial | None:
         """The first that waits; where none does, a new one, unless all are proposed or the budget has no room.
@@ -78,7 +59,8 @@ class Proposals(Chooser):
             self._waiting.popleft()
 
     def _is_under_way(self, trial: Trial) -> bool:
-        return any(other and other.trial_id == trial.trial_id for other in self._under_way.values())
+        under_way = {other.trial_id for others in self._under_way.values() for other in others}
+        return trial.trial_id in under_way
 
 
 class Teller(Monitor):

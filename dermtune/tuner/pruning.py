@@ -42,12 +42,15 @@ class Pruning(ASHAScheduler):
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         """Take the trial in, with the epochs that it has behind it: whether it goes on was decided after each."""
         super().on_trial_add(tune_controller, trial)
-        for row in self._folder.trial(trial.config["trial_ids"][0]).history_rows():
-            seen = {column: float(value) for column, value in row.items() if value}
-            super().on_trial_result(tune_controller, trial, seen)
+        for trial_id in trial.config["trial_ids"]:  # none where it was given back
+            for row in self._folder.trial(trial_id).history_rows():
+                seen = {column: float(value) for column, value in row.items() if value}
+                super().on_trial_result(tune_controller, trial, seen)
 
     @override
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        if not trial.config["trial_ids"]:
+            return str(TrialScheduler.CONTINUE)
         place = f"rows/{trial.config['trial_ids'][0]}/"  # Tune has flattened what the worker reports of an epoch
         row = {key.removeprefix(place): value for key, value in result.items() if key.startswith(place)}
         decision: str = super().on_trial_result(tune_controller, trial, row)

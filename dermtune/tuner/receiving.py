@@ -1,12 +1,13 @@
 """In the driver: how what a trial leaves comes into the sweep's folder."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from typing_extensions import override
 
-from dermtune.config import UserError
-from dermtune.depot import Depot, DepotError, attempts_at, collect
+from dermtune.depot import Damaged, Depot, DepotError, attempts_at, collect
 from dermtune.ledger import FailureStatus, Pruned, SweepFolder, attempts_of, merged, write_attempts
 from dermtune.plan import Trial
 
@@ -17,6 +18,9 @@ class Receiver:
     def __init__(self, folder: SweepFolder) -> None:
         self._folder = folder
 
+    def leave_off_when(self, is_over: Callable[[], bool]) -> None:
+        """From now on wait for nothing once that is so."""
+
     def epoch(self, trial: Trial, row: Mapping[str, float]) -> None:
         """It has ended an epoch."""
 
@@ -24,7 +28,7 @@ class Receiver:
         """It has taken so much."""
 
     def finished(self, trial: Trial) -> str | None:
-        """Why its result is not in the folder, a clause; None where it is."""
+        """Why its result is not in the folder, and what becomes of it; None where it is there."""
 
     def failed(self, trial: Trial, status: FailureStatus, reason: str, detail: str) -> None:
         """It has no result."""
@@ -49,6 +53,10 @@ class FromStorage(Receiver):
         self._depot = depot
 
     @override
+    def leave_off_when(self, is_over: Callable[[], bool]) -> None:
+        self._depot = self._depot.until(is_over)
+
+    @override
     def epoch(self, trial: Trial, row: Mapping[str, float]) -> None:
         files = self._folder.trial(trial.trial_id)
         before = [r for r in files.history_rows() if float(r.get("epoch") or 0) < row["epoch"]]
@@ -68,7 +76,9 @@ class FromStorage(Receiver):
         try:
             collect(self._depot, files)
         except DepotError as error:
-            return str(error)
+            return f"{error}; the same command fetches it"
+        except Damaged as damage:
+            return f"{damage}; the same command trains it again"
         return None
 
     @override
@@ -78,14 +88,12 @@ class FromStorage(Receiver):
     @override
     def prune(self, trial: Trial, pruned: Pruned) -> None:
         super().prune(trial, pruned)
-        try:
-            self._depot.forget(trial.trial_id)
-        except DepotError:
-            return  # the next start removes it
+        with contextlib.suppress(DepotError):  # the next start removes it
+            replace(self._depot, patience=0.0).forget(trial.trial_id)
 
     @override
     def has_epochs(self, trial: Trial) -> bool:
         try:
             return any(parcel.step for parcel in self._depot.parcels(trial.trial_id, patience=0.0))
-        except UserError:
+        except DepotError:
             return False

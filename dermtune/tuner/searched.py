@@ -15,8 +15,9 @@ from dermtune.monitors import Monitor
 from dermtune.plan import Trial
 from dermtune.points import Points
 from dermtune.signals import Signals
-from dermtune.tuner.cluster import Slots
+from dermtune.tuner.choosing import AHEAD
 from dermtune.tuner.driving import Work, drive
+from dermtune.tuner.fitting import Asked
 from dermtune.tuner.proposing import Proposals, Teller
 from dermtune.tuner.pruning import Pruning
 from dermtune.tuner.worker import Execute
@@ -56,8 +57,9 @@ def search(
     """Run what is missing of the search, and tell the monitors what happens; scores are those on val.
 
     What a killed search had under way goes on with the same levers from its checkpoint, what failed is tried again,
-    then TPE proposes as many points as are missing of `Search.n_points`. A point is proposed when it can start. One
-    that is behind at a rung of ASHA is pruned, the baseline never. Else it is as `run` does it, arguments too.
+    then TPE proposes as many points as are missing of `Search.n_points`. A point is proposed when it can start, or
+    `AHEAD` of that where a cluster is to grow. One that is behind at a rung of ASHA is pruned, the baseline never.
+    Else it is as `run` does it, arguments too.
 
     Raises TunerError where there is no such cluster, or no node of it is large enough for a trial, JournalError
     where the search's journal cannot be read.
@@ -68,8 +70,9 @@ def search(
     budget = budget or Budget(Books(folder, known, usd_per_hour))
     to_run = {trial.trial_id for trial in journal.open_trials()}
     pruning = Pruning(points, folder, [trial for trial in known if trial.trial_id not in to_run])
+    asked = Asked(cpus=cpus, gpus=gpus, processes=processes, on_one_node=depot is not None)
     work = Work(
-        chooser=Proposals(journal, budget, Slots(cpus, gpus, processes)),
+        chooser=Proposals(journal, budget, ahead=AHEAD if minutes_to_wait else 0),
         trials_of=_Proposed(points),
         judged_on="val",
         scheduler=pruning,
@@ -79,9 +82,7 @@ def search(
         work,
         folder,
         place,
-        cpus=cpus,
-        gpus=gpus,
-        processes=processes,
+        asked=asked,
         address=address,
         depot=depot,
         minutes_to_wait=minutes_to_wait,

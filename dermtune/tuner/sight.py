@@ -45,9 +45,13 @@ EVERYTHING = Sight()
 """Of a sweep on one machine: nothing can be out of sight."""
 
 
-def hand_back(why: str) -> None:
-    """Have the driver give this slot's trials to another, and tell what this node lacks."""
-    node = f"{ray.util.get_node_ip_address()} ({platform.node()})"
+def this_node() -> str:
+    """Its address and its name."""
+    return f"{ray.util.get_node_ip_address()} ({platform.node()})"
+
+
+def hand_back(node: str, why: str) -> None:
+    """Have the driver give this slot's trials to another, and tell what the node lacks."""
     tune.report({"event": "handed back", "node": node, "why": why})
 
 

@@ -47,6 +47,8 @@ class Stop(tune.Stopper):
         """What the last node lacks that gave a trial back, a clause."""
         self.halted: str | None = None
         """What is full or lacking, a clause."""
+        self.is_over: Callable[[], bool] = lambda: False
+        """Whether nothing is left to do, though Tune waits for something."""
 
     @override
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
@@ -58,6 +60,6 @@ class Stop(tune.Stopper):
         for standstill in self.standstills:
             if standstill.is_final():
                 self.halted = standstill.why()
-        if self._signals.came is not None or self.halted is not None:
+        if self._signals.came is not None or self.halted is not None or self.is_over():
             raise Stopped
         return False

@@ -13,15 +13,15 @@ from ray import tune
 from dermtune.crew import Gather
 from dermtune.data.manifest import DataError
 from dermtune.data.place import Place
-from dermtune.depot import DepotError
+from dermtune.depot import DepotError, make_room
 from dermtune.frozen.bundles import Unfit
 from dermtune.ledger import Diverged, FailureStatus, SweepFolder, TrialFolder, written_alone
 from dermtune.memory import lacks_memory
 from dermtune.plan import Trial
 from dermtune.room import full_disk, lacks_room
-from dermtune.tuner.crews import LostProcess, gathering
+from dermtune.tuner.crews import LostProcess, gathering, lacking
 from dermtune.tuner.sending import Sender, spent
-from dermtune.tuner.sight import EVERYTHING, Sight, hand_back, hold
+from dermtune.tuner.sight import EVERYTHING, Sight, hand_back, hold, this_node
 
 
 class Execute(Protocol):
@@ -99,10 +99,14 @@ class Job:
 def run_bundle(config: Mapping[str, Any], job: Job) -> None:
     """In the worker: a bundle. What a trial raises is its result; a death and a lack of memory are Ray's affair."""
     trials, unfit = job.trials_of(config), False
-    if (lacking := job.sight.lacking(trials)) is not None:
-        hand_back(lacking)
-        hold(lambda: job.sight.lacking(trials))
+    look = partial(lacking, trials, job.place, job.sight, job.processes, job.cpus, job.gpus)
+    if (found := look()) is not None:
+        hand_back(*found)
+        hold(look)
         return
+    if job.sight.depot is not None:
+        with contextlib.suppress(DepotError):  # the next trial makes it
+            make_room(job.sight.depot, job.folder, [trial.trial_id for trial in trials])
     if len(trials) > 1 and job.together is not None:
         try:
             _run_together(trials, job, job.together)
@@ -198,7 +202,7 @@ def _told(trials: Sequence[Trial], job: Job, error: Exception) -> bool:
         tune.report({"event": "no storage", "said": _reason(error)})
         raise error  # so that Ray tries again, perhaps on another node
     if isinstance(error, DataError) and job.sight.data is not None:  # the driver has read them: it is the node
-        hand_back(f"has other images: {_reason(error)}")
+        hand_back(this_node(), f"has other images: {_reason(error)}")
         hold(lambda: True)
     if lacks_memory(error):
         tune.report({"event": "out of memory", "said": _reason(error)})

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from numpy.typing import NDArray
-from scipy.optimize import nnls
+from scipy.optimize import linprog, nnls
 
 from tests.benchmarks.scale_folders import Size
 
@@ -59,6 +59,8 @@ class Fit:
     costs: Mapping[str, float]
     off: float
     """The largest relative error at the sizes that it was fitted to."""
+    relative: NDArray[np.float64]
+    """[sizes, parts]: what one unit of each part's cost is of each measured value."""
 
     def parts(self, size: Size) -> dict[str, float]:
         """What each part comes to."""
@@ -68,6 +70,23 @@ class Fit:
         """All of them."""
         return sum(self.parts(size).values())
 
+    def between(self, size: Size) -> tuple[float, float]:
+        """The least and the most that any such sum comes to which is nowhere further off than this one.
+
+        Two linear programmes: costs of at least nothing, within `off` of every measured value.
+        """
+        most_off = 1.0001 * self.off + 1e-9
+        n = len(self.relative)
+        scale = self.relative.max(axis=0)
+        rows = self.relative / scale
+        bounds = {
+            "A_ub": np.vstack([rows, -rows]),
+            "b_ub": np.r_[np.full(n, 1 + most_off), np.full(n, most_off - 1)],
+        }
+        paid = np.array([often(size) for often in self.often.values()]) / scale
+        least, most = (linprog(sign * paid, **bounds).fun * sign for sign in (1, -1))
+        return float(least), float(most)
+
 
 def fit(parts: Parts, sizes: Sequence[Size], values: Sequence[float]) -> Fit:
     """The parts' costs by least squares of relative errors (Lawson and Hanson 1974)."""
@@ -76,7 +95,7 @@ def fit(parts: Parts, sizes: Sequence[Size], values: Sequence[float]) -> Fit:
     scale = relative.max(axis=0)
     costs = nnls(relative / scale, np.ones(len(values)))[0] / scale
     off = np.abs(relative @ costs - 1).max()
-    return Fit(often=parts, costs=dict(zip(parts, costs.tolist(), strict=True)), off=float(off))
+    return Fit(often=parts, costs=dict(zip(parts, costs.tolist(), strict=True)), off=float(off), relative=relative)
 
 
 def exponent(x: Sequence[float], y: Sequence[float]) -> float:
@@ -114,7 +133,9 @@ def _grown(points: Sequence[Point], value: Callable[[Point], float]) -> str:
 
 def _foretold(fitted: Fit, target: Size, unit: str) -> str:
     most = max(fitted.parts(target).items(), key=lambda part: part[1])
-    return f"{fitted.at(target):,.0f} {unit} (±{100 * fitted.off:.0f}%) | {most[0]}: {most[1]:,.0f}"
+    low, high = fitted.between(target)
+    foretold = f"{fitted.at(target):,.0f}, {low:,.0f} to {high:,.0f} {unit} (±{100 * fitted.off:.0f}%)"
+    return f"{foretold} | {most[0]}: {most[1]:,.0f}"
 
 
 def _series(points: Sequence[Point]) -> list[str]:

@@ -12,7 +12,7 @@ from dermtune.ending import Ending
 from dermtune.ledger import SweepFolder
 from tests.crew_sweep import SIGLIP, TOGETHER
 from tests.faults.test_signals import GOES_ON, STOPS_WITHIN, ended, is_free, slack, trains
-from tests.faults.test_workers_killed import Killer, predictions
+from tests.faults.test_workers_killed import Killer, Noted, predictions
 from tests.security.test_network import connections, is_loopback
 from tests.tiny_sweep import TinySweep, wait_until
 
@@ -29,8 +29,8 @@ def trial(make_trial):
     return make_trial(epochs=5)
 
 
-def run(trial, drawn, folder, *monitors):
-    return tuner.run([trial], folder, drawn.place, cpus=2, processes=2, monitors=monitors)
+def run(trial, drawn, folder, *monitors, **how):
+    return tuner.run([trial], folder, drawn.place, cpus=2, processes=2, monitors=monitors, **how)
 
 
 def test_kill_9_of_one_process_costs_its_trial_an_epoch_at_most_and_changes_nothing(trial, drawn, fit, tmp_path):
@@ -58,6 +58,17 @@ def test_after_that_its_predictions_are_those_of_a_trial_that_lost_no_process_bi
     assert run(trial, drawn, folders[1], killer) == Ending(finished=1)
     assert killer.done
     assert predictions(folders[1], [trial]) == predictions(folders[0], [trial])
+
+
+def refuse(noted, trial, epoch):
+    raise RuntimeError("expected scalar type Float but found Double")
+
+
+def test_an_error_of_the_first_process_fails_its_trial_at_once_and_with_its_own_words(trial, drawn, tmp_path):
+    folder, noted = SweepFolder(tmp_path / "sweep"), Noted(diary=tmp_path / "diary", mishap=refuse)
+    assert run(trial, drawn, folder, execute=noted) == Ending(failed=1)
+    assert noted.attempts(trial) == 1
+    assert folder.trial(trial.trial_id).failure() == "expected scalar type Float but found Double"
 
 
 def test_the_processes_of_a_trial_listen_on_loopback_alone_and_a_signal_stops_them_in_seconds(tmp_path, under_way):

@@ -4,6 +4,7 @@ import csv
 import json
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -134,10 +135,12 @@ def run_with_a_node_cut_off(lab, *more, later=("late",)):
     early = lab.join("early")
     driver = lab.start(*more)
     wait_until(lambda: driver.poll() is not None or max(lab.epochs().values(), default=0) >= 2, "an epoch", 300)
+    lab.net.signal(early, signal.SIGSTOP)  # else its trial may end before its plug is pulled
     [hit] = lab.epochs()
     for name in later:
         lab.join(name)
     lab.net.cut_off(early)
+    lab.net.signal(early, signal.SIGCONT)
     said, _ = driver.communicate(timeout=900)
     assert driver.returncode == 0, said
     return said, hit

@@ -4,25 +4,24 @@ import stat
 from pathlib import Path
 
 STAND_INS = {
-    # Runs what symmetric-run's head would, and ends with the code that another node's task may end with.
+    # Runs the head's task, and ends with the code that another node's may end with.
     "srun": """
         echo "$@" >>"$HERE/srun.calls"
         [[ " $* " == *" ray stop "* ]] && exit 0
         printf '%s\\n' "$@" >"$HERE/srun.arguments"
-        while [[ $1 != -- ]]; do shift; done
-        shift
-        [[ -e $HERE/ray_fails ]] && exit 0
-        "$@" || true
+        while [[ $1 == -* ]]; do shift; done
+        SLURM_NODEID=0 "$@" || true
         exit 143
     """,
-    # A cluster's nodes under a real srun: the head ends when its command does, the other has not noticed yet.
+    # A cluster's nodes: the head ends when its command does, the other has not noticed yet, or its Ray has died.
     "ray": """
         [[ $1 == stop ]] && exit 0
+        [[ -e $HERE/ray_fails ]] && exit 0
         while [[ $1 != -- ]]; do shift; done
         shift
         hostname >>"$HERE/nodes"
-        [[ $SLURM_NODEID == 0 ]] || exec sleep 1000
-        "$@"
+        [[ $SLURM_NODEID == 0 ]] && exec "$@"
+        [[ -e $HERE/other_dies ]] || exec sleep 1000
     """,
     "python": """
         printf '%s\\n' "$@" >"$HERE/sweep.arguments"
@@ -30,6 +29,7 @@ STAND_INS = {
         trap 'exit 138' USR1
         [[ -e $HERE/is_at_its_end ]] && trap '' USR1
         trap 'exit 143' TERM
+        [[ -e $HERE/is_killed ]] && kill -KILL "$PPID"
         touch "$HERE/trains"
         while [[ -e $HERE/goes_on ]]; do sleep 0.05; done
         exit "$(<"$HERE/code")"

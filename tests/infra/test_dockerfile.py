@@ -1,5 +1,6 @@
 """The image: its linter has nothing to say, its context holds what it copies and nothing else, its commands run."""
 
+import importlib.metadata
 import io
 import os
 import re
@@ -13,6 +14,8 @@ from pathlib import Path
 import pathspec
 import pytest
 from dockerfile_parse import DockerfileParser
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tests.tiny_sweep import ROOT
 
@@ -73,6 +76,10 @@ def test_the_large_layer_depends_on_no_line_of_code():
     assert before == {"pyproject.toml", "constraints.txt"}
 
 
+HAS_DASHBOARD = "from ray._private.utils import get_dashboard_dependency_error as lacking; assert lacking() is None"
+"""What Ray asks itself before it starts one that answers."""
+
+
 def built(folder: Path, *commands: str) -> None:
     """Run an image's commands in a folder that holds what was sent, with this folder's own Python."""
     path = f"{folder / 'venv' / 'bin'}:/usr/bin:/bin"
@@ -89,22 +96,32 @@ def sent(tmp_path):
     return tmp_path
 
 
-def test_the_packages_that_it_installs_are_the_projects_own_each_with_a_pin(sent):
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PINS = {canonicalize_name(line.split("==")[0]) for line in (ROOT / "constraints.txt").read_text().splitlines()}
+
+
+def test_the_packages_that_it_installs_are_the_projects_own_and_rays_dashboard_each_with_a_pin(sent):
     venv.create(sent / "venv")
     built(sent, PACKAGES.split("&&")[0])
     asked = (sent / "requirements.txt").read_text().splitlines()
-    assert asked == tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-    pins = {line.split("==")[0].lower() for line in (ROOT / "constraints.txt").read_text().splitlines()}
-    assert {re.split(r"[\[>=<]", line)[0].replace("_", "-") for line in asked} <= {
-        pin.replace("_", "-") for pin in pins
-    }
+    assert asked == [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["cluster"]]
+    assert {canonicalize_name(Requirement(line).name) for line in asked} <= PINS
+
+
+def test_every_package_of_rays_dashboard_has_a_pin():
+    (cluster,) = (Requirement(line) for line in PROJECT["optional-dependencies"]["cluster"])
+    assert (cluster.name, cluster.extras) == ("ray", {"default"})
+    asked = (Requirement(line) for line in importlib.metadata.requires("ray") or ())
+    dashboards = {canonicalize_name(r.name) for r in asked if r.marker and r.marker.evaluate({"extra": "default"})}
+    assert "aiohttp-cors" in dashboards
+    assert dashboards <= PINS
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_its_commands_make_an_environment_of_pinned_versions_in_which_the_sweep_answers(sent):
     venv.create(sent / "venv", with_pip=True)
-    built(sent, PACKAGES, OURS, "cd / && dermtune-sweep --help", "pip check")
+    built(sent, PACKAGES, OURS, "cd / && dermtune-sweep --help", "pip check", f"python -c '{HAS_DASHBOARD}'")
     asked = [sent / "venv" / "bin" / "pip", "list", "--format=freeze"]
     listed = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()
     pins = set((ROOT / "constraints.txt").read_text().splitlines())

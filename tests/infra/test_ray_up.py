@@ -15,7 +15,7 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 
 from dermtune import arguments
 from dermtune.recipes import medsiglip
-from dermtune.tuner import cluster as tuner_cluster
+from dermtune.tuner.fitting import Asked, TunerError
 from tests.infra.shell import complaints
 from tests.tiny_sweep import ROOT
 
@@ -87,13 +87,12 @@ def nodes(*, workers):
     return [TYPES["head"]["resources"], *[TYPES["h100"]["resources"]] * workers]
 
 
-def test_a_sweep_begins_on_the_workers_that_are_there_from_the_start_and_would_not_on_the_head_alone(monkeypatch):
-    monkeypatch.setattr(tuner_cluster, "_nodes", lambda: nodes(workers=TYPES["h100"]["min_workers"]))
-    assert tuner_cluster.gpus_that_fit(NEEDS.cpus, NEEDS.gpus) == 1
-    assert tuner_cluster.slots(NEEDS.cpus, NEEDS.gpus) == 8
-    monkeypatch.setattr(tuner_cluster, "_nodes", lambda: nodes(workers=0))
-    with pytest.raises(tuner_cluster.TunerError, match="must fit on one node"):
-        tuner_cluster.gpus_that_fit(NEEDS.cpus, NEEDS.gpus)
+def test_a_sweep_begins_on_the_workers_that_are_there_from_the_start_and_would_not_on_the_head_alone():
+    asked, there = Asked(cpus=NEEDS.cpus, gpus=NEEDS.gpus), nodes(workers=TYPES["h100"]["min_workers"])
+    assert asked.fitted(there).gpus == 1
+    assert asked.at_once(there) == 8
+    with pytest.raises(TunerError, match="must fit on one node"):
+        asked.fitted(nodes(workers=0))
 
 
 def test_what_is_idle_goes_and_nothing_is_left_stopped():
@@ -110,6 +109,11 @@ def test_every_ray_asks_for_a_token_and_shows_its_dashboard_to_its_own_machine_a
     assert "--dashboard-host=127.0.0.1" in head
     assert CONFIG["file_mounts"]["/home/ubuntu/.ray/auth_token"] == "~/.ray/auth_token"
     assert "chmod 600 ~/.ray/auth_token" in CONFIG["setup_commands"]
+
+
+def test_its_nodes_have_rays_dashboard_for_the_command_that_shows_it():
+    (install,) = (command for command in CONFIG["setup_commands"] if "uv pip install" in command)
+    assert "-c constraints.txt -e '.[cluster]'" in install
 
 
 def test_its_shell_is_sound():

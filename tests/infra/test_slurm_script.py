@@ -18,7 +18,7 @@ class Job:
 
     def __init__(self, here: Path) -> None:
         self.here = here
-        make_stand_ins(here, "srun", "python", "scontrol")
+        make_stand_ins(here, "srun", "ray", "python", "scontrol")
         (here / "tmp").mkdir()
 
     def start(self, *arguments: str, code: int = 0, goes_on: bool = False, **environment: str):
@@ -135,6 +135,14 @@ def test_where_ray_does_not_come_up_the_job_fails_though_symmetric_run_ends_with
     code, said = job.end(job.start("question.py"))
     assert code == 1
     assert "Ray did not come up on 2 nodes" in said
+
+
+def test_where_the_sweep_is_killed_with_the_shell_that_runs_it_the_job_does_not_say_that_it_never_began(job):
+    (job.here / "is_killed").touch()
+    code, said = job.end(job.start("question.py"))
+    assert code == 1
+    assert "the sweep was killed" in said
+    assert "Ray did not come up" not in said
 
 
 def test_without_a_sweep_it_says_how_it_is_called_and_takes_no_node(job):
