@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from dermtune.ledger import LedgerError, lock, written_alone
+from dermtune.ledger import LedgerError, written_alone
 
 
 def hold(trial, began):
@@ -29,9 +29,8 @@ def writer(tmp_path):
     process.join()
 
 
-def test_who_comes_while_another_writes_waits_and_is_told_where_that_does_not_end(writer, tmp_path, monkeypatch):
-    monkeypatch.setattr(lock, "PATIENCE", 0.3)
-    with pytest.raises(LedgerError, match="must have one writer"), written_alone(tmp_path / "trial"):
+def test_who_comes_while_another_writes_waits_and_is_told_where_that_does_not_end(writer, tmp_path):
+    with pytest.raises(LedgerError, match="must have one writer"), written_alone(tmp_path / "trial", patience=0.3):
         pass
 
 
