@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from dermtune.ledger import written_alone
 from tests.tiny_sweep import RECIPE, TinySweep, wait_until
 
 ONE_SEED = ("--seeds", "1")
@@ -30,15 +31,24 @@ def killed(tmp_path_factory, shared):
     """Two trials of which at least one was killed when it had two checkpoints and many epochs to go."""
     recipe = RECIPE.replace("epochs=4", "epochs=40")
     tiny = TinySweep.written(tmp_path_factory.mktemp("killed"), shared, recipe=recipe)
+    kill(tiny)
+    while not unfinished(tiny):  # between two epochs only one checkpoint is whole
+        kill(tiny)
+    return tiny
+
+
+def kill(tiny: TinySweep) -> None:
+    """Have it go on to two checkpoints of a trial, and kill it; its workers end a second or two later."""
     driver = tiny.start(*ONE_SEED)
     try:
-        wait_until(lambda: unfinished(tiny), "a trial with two checkpoints", seconds=400)
+        wait_until(lambda: unfinished(tiny), "a trial with two checkpoints", seconds=200)
     finally:
         os.killpg(driver.pid, signal.SIGKILL)
         driver.wait()
         driver.stdout.close()
-    assert unfinished(tiny)
-    return tiny
+    for trial in tiny.folder.glob("trials/*"):
+        with written_alone(trial):
+            pass
 
 
 @pytest.fixture(scope="module")
