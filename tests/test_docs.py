@@ -87,6 +87,11 @@ def test_every_link_leads_to_a_file(page):
 
 
 @pytest.mark.parametrize("page", LINKING, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_page_was_left_in_the_middle_of_a_merge(page):
+    assert re.findall(r"^(?:<<<<<<< |=======$|>>>>>>> ).*", page.read_text(), re.MULTILINE) == []
+
+
+@pytest.mark.parametrize("page", LINKING, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_link_to_a_part_of_a_page_leads_to_a_heading(page):
     links = [(page.parent / file if file else page, part) for file, part in TO_A_PART.findall(page.read_text())]
     here = [(file, part) for file, part in links if ":" not in str(file)]
