@@ -12,8 +12,8 @@ import pytest
 from dermtune.ledger import TrialFolder, meter
 from tests.tiny_sweep import QUESTION, RECIPE, TinySweep, wait_until
 
-SLOW = RECIPE.replace("epochs=4", "epochs=60")
-"""Trials long enough to be killed in their middle."""
+SLOW = RECIPE.replace("epochs=4", "epochs=200")
+"""Trials long enough to be killed twice in their middle, where a calm processor takes 0.05 s an epoch."""
 ONE_SEED = QUESTION.replace("range(2)", "range(1)")
 DIVERGING = RECIPE.replace("batch_size=64", "batch_size=64, learning_rate=1e20")
 ONE_AT_A_TIME = ("--cpus-per-trial", str(os.cpu_count()))
@@ -41,12 +41,13 @@ def killed_in_the_middle(sweep):
         wait_until(lambda: len(attempts(sweep)) > before, "an attempt")
         began = time.monotonic()
         wait_until(lambda: attempts(sweep)[-1]["kept_seconds"] > 0, "an epoch")
-        time.sleep(1.0)
+        time.sleep(0.3)
     finally:
         for process in (*psutil.Process(driver.pid).children(recursive=True), driver):
             process.kill()  # as a power failure does: no worker outlives its driver
         took = time.monotonic() - began
         driver.communicate()
+    assert [attempt["ended"] for attempt in attempts(sweep)][before:] == [None], "one attempt, and not at its end"
     return took
 
 
