@@ -102,10 +102,11 @@ def take_part(where: str, rank: int) -> None:
     for name, run in given.runs.items():
         (folder / name).mkdir(exist_ok=True)
 
-        def kept(history: History, after: int = run.cut_off_after) -> None:
-            if len(history) == after and given.killed and rank == 0:
+        def kept(history: History, run: Run = run) -> None:
+            assert len(history) > 1 or not run.goes_on_from, "it began anew"
+            if len(history) == run.cut_off_after and given.killed and rank == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
-            if len(history) == after:
+            if len(history) == run.cut_off_after:
                 raise CutOff
 
         at_file = folder / name / "meeting"

@@ -54,11 +54,14 @@ def runs(make_trial):
         "a pass of a whole step": Run(
             trial=make_trial(batch_size=16, accumulation=2, levers={"mixup": 0.2}), micro_batch=32
         ),
+        "activations computed twice": Run(trial=make_trial(gradient_checkpointing=True)),
         "a weight that no loss reaches": Run(trial=make_trial(DINO)),
         "undetermined": Run(trial=make_trial(), undetermined=True),
         "diverging": Run(trial=make_trial(learning_rate=1e20)),
         "cut off": Run(trial=changing, cut_off_after=1),
         "gone on": Run(trial=changing, goes_on_from="cut off"),
+        "gone on from one process": Run(trial=changing, goes_on_from="one process"),
+        "cut off for one process": Run(trial=changing, cut_off_after=1),
     }
 
 
@@ -68,7 +71,19 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def together(runs, drawn, folder):
+def one_process(runs, drawn, folder):
+    """The trial of "gone on from one process", trained by one process for an epoch."""
+
+    def cut_off(history):
+        raise CutOff
+
+    trial, checkpoint = runs["gone on from one process"].trial, folder / "one process" / "checkpoint"
+    with pytest.raises(CutOff):
+        train(trial, drawn.data, checkpoint=checkpoint, threads=1, on_epoch=cut_off)
+
+
+@pytest.fixture(scope="module")
+def together(runs, drawn, folder, one_process):
     """By name what each of two processes has of every run."""
     first, second = in_crew(Given(runs=runs, place=drawn.place, folder=folder))
     return {name: (first[name], second[name]) for name in runs}
@@ -83,6 +98,7 @@ TRAINED = (
     "a pass each",
     "three halved passes",
     "a pass of a whole step",
+    "activations computed twice",
 )
 
 
@@ -103,15 +119,17 @@ def test_two_processes_end_with_the_weights_predictions_and_history_of_one(
     for weight, expected in load_file(tmp_path / "model" / "model.safetensors").items():
         if not weight.endswith(SHIFTS):
             torch.testing.assert_close(kept[weight], expected, atol=1e-5, rtol=0)
-    for mine, expected in ((first.val, alone.val), (first.test, alone.test)):
-        np.testing.assert_allclose(mine.logits, expected.logits, atol=1e-5)
-        np.testing.assert_allclose(mine.logits_hflip, expected.logits_hflip, atol=1e-5)
+    assert_near(first, alone)
     assert (first.processes, first.micro_batch, alone.processes) == (2, run.micro_batch, 1)
-    for mine, expected in zip(first.history, alone.history, strict=True):
-        timeless = expected.keys() - {*PACE}
-        assert {key: mine[key] for key in timeless} == pytest.approx(
-            {key: expected[key] for key in timeless}, abs=1e-5
-        )
+
+
+def assert_near(outcome, expected):
+    """Predictions and history are the same, to rounding."""
+    for mine, theirs in ((outcome.val, expected.val), (outcome.test, expected.test)):
+        np.testing.assert_allclose(mine.logits, theirs.logits, atol=1e-5)
+        np.testing.assert_allclose(mine.logits_hflip, theirs.logits_hflip, atol=1e-5)
+    for mine, theirs in zip(untimed(outcome.history), untimed(expected.history), strict=True):
+        assert mine == pytest.approx(theirs, abs=1e-5)
 
 
 def predicted(outcome):
@@ -142,6 +160,24 @@ def test_a_crew_that_was_cut_off_after_an_epoch_goes_on_from_its_checkpoint_to_t
     went_on, undisturbed = together["gone on"][0], together["every lever"][0]
     assert predicted(went_on) == predicted(undisturbed)
     assert untimed(went_on.history) == untimed(undisturbed.history)
+
+
+def test_an_epoch_of_one_process_is_gone_on_from_by_two(together):
+    went_on, undisturbed = together["gone on from one process"][0], together["every lever"][0]
+    assert_near(went_on, undisturbed)
+
+
+def test_an_epoch_of_two_processes_is_gone_on_from_by_one(runs, drawn, together, folder):
+    name, epochs = "cut off for one process", []
+    went_on = train(
+        runs[name].trial,
+        drawn.data,
+        checkpoint=folder / name / "checkpoint",
+        threads=1,
+        on_epoch=lambda history: epochs.append(len(history)),
+    )
+    assert epochs == [2]
+    assert_near(went_on, together["every lever"][0])
 
 
 def untimed(history):
