@@ -1,5 +1,7 @@
 """A sweep whose trials are each trained by two processes, through the door."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
@@ -7,10 +9,12 @@ from dermtune.config import Config
 from dermtune.data.dataset import open_dataset
 from dermtune.data.place import Place
 from dermtune.plan import Trial
+from dermtune.selection import Selection
 from dermtune.sweep import main
 from dermtune.train import train
 from dermtune.verify import main as verify
 from tests.crew_sweep import SIGLIP, TOGETHER
+from tests.staged_sweep import SEARCH
 from tests.tiny_sweep import RECIPE, TinySweep
 
 
@@ -81,3 +85,18 @@ def test_what_several_processes_cannot_train_is_refused_in_a_line_before_anythin
     [line] = capsys.readouterr().err.splitlines()
     assert said in line
     assert not list(tiny.here.glob("runs/*/trials"))
+
+
+@pytest.mark.slow
+def test_a_search_whose_trials_two_processes_train_ends_some_early_and_confirms_its_pick(tmp_path):
+    recipe = SIGLIP.replace("epochs=4, batch_size=64", "epochs=3, batch_size=32, learning_rate=1e-2")
+    sweep = TinySweep.written(tmp_path / "here", tmp_path / "shared", recipe=recipe, question=SEARCH)
+    ended = sweep.run("--processes-per-trial", "2", "--cpus-per-trial", "2", seconds=900)
+    assert ended.returncode == 0, ended.stdout
+    assert verify([str(sweep.folder)]) == 0
+    chosen = Selection.read(sweep.folder / "selection.json")
+    assert len(chosen.picks) == 1
+    assert "pruned" in {one.state for one in chosen.tried}
+    manifests = sweep.trials().values()
+    assert {manifest["processes"] for manifest in manifests} == {2}
+    assert Counter(m["arm"] for m in manifests if m["seed"] in range(2)) == {"baseline": 2, "pick-1": 2}
