@@ -59,6 +59,8 @@ class Scored:
     """Of an epoch."""
     mishaps: Mapping[str, Mishap] = field(default_factory=dict)
     """By arm."""
+    leaving_seconds: float = 0.0
+    """What a trial that is pruned takes to leave, after an epoch."""
 
     def __call__(
         self, trial: Trial, place: Place, folder: TrialFolder, *, on_epoch: Callable[..., None], **how: Any
@@ -77,8 +79,15 @@ class Scored:
                 (folder.checkpoint / "epoch").write_text(str(epoch))
                 meter.keep()
                 folder.write_history(rows)
-                on_epoch(rows[-1])
+                self._tell(on_epoch, rows[-1])
             return self._seal(trial, folder)
+
+    def _tell(self, on_epoch: Callable[..., None], row: Mapping[str, float]) -> None:
+        try:
+            on_epoch(row)
+        except SystemExit:  # how Tune ends one
+            time.sleep(self.leaving_seconds)
+            raise
 
     def _row(self, trial: Trial, epoch: int) -> dict[str, float]:
         part = epoch / trial.config.training.epochs

@@ -67,6 +67,10 @@ def baseline_is_worst(levers):
     return {"balanced_accuracy": 0.9 - levers["label_smoothing"] if levers["focal_gamma"] else 0.01, "top1": 0.5}
 
 
+def baseline_is_best(levers):
+    return {"balanced_accuracy": 0.1 if levers["focal_gamma"] else 0.9, "top1": 0.5}
+
+
 @pytest.fixture(scope="module")
 def ordinary(all_cpus, tmp_path_factory):
     """Eight points, one after the other, of which some are pruned, one fails and one loses its worker."""
@@ -107,6 +111,12 @@ def test_monitors_hear_of_a_pruned_point_and_of_scores_on_val_alone(ordinary):
         score = one.scores.get("balanced_accuracy", 0)
         last = {"done": f"finished with {score:.2f}", "pruned": f"pruned after epoch {one.epochs:.1f}"}
         assert events[f"{one.name} · seed 1000"] == last.get(one.state, "failed")
+
+
+def test_a_pruned_point_that_takes_long_to_leave_costs_no_other_point(all_cpus, tmp_path):
+    points = searched(n_points=3, grace_epochs=1, reduction=2)
+    search = Searched(tmp_path, points, scores=baseline_is_best, leaving_seconds=3.0)
+    assert search.run(cpus=all_cpus) == Ending(finished=1, pruned=2)
 
 
 def test_a_point_that_fails_is_recorded_and_the_others_go_on(ordinary):
