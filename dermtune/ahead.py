@@ -1,6 +1,7 @@
 """Batches fetched while the step before them computes, in their order, by one thread beside the training's."""
 
 import contextlib
+import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -30,6 +31,8 @@ class Ahead(Iterator[Batch]):
         self._thread = ThreadPoolExecutor(1, "batches")
         self._fetched: deque[Future[Batch | None]] = deque()
         self._begun = False
+        self.waited = 0.0
+        """Seconds for which those who asked for a batch had to wait, so far."""
 
     def reads(self, batches: Iterator[Batch]) -> bool:
         """Whether these are the batches."""
@@ -39,7 +42,9 @@ class Ahead(Iterator[Batch]):
         return self
 
     def __next__(self) -> Batch:
+        asked = time.perf_counter()
         batch = self._fetched.popleft().result() if self._begun else self._fetch()
+        self.waited += time.perf_counter() - asked
         self._begun = True
         if batch is None:
             self.close()

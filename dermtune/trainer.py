@@ -169,11 +169,10 @@ class PairedTrainer(Trainer):
 
     @override
     def get_batch_samples(self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device) -> Any:
-        began = time.perf_counter()
         if self._ahead is None or not self._ahead.reads(epoch_iterator):
             self._ahead = Ahead(epoch_iterator, num_batches, device)  # the passes of the step after this one
         samples, n_items = super().get_batch_samples(self._ahead, num_batches, device)
-        self._waited += time.perf_counter() - began
+        self._waited = self._ahead.waited
         self._pass, self._images_of_step = 0, sum(len(sample["labels"]) for sample in samples)
         return samples, n_items
 

@@ -1,6 +1,7 @@
 """Batches that are fetched ahead: the same ones, in their order, and what goes wrong is told in its turn."""
 
 import threading
+import time
 
 import pytest
 import torch
@@ -42,6 +43,24 @@ def test_the_next_batches_are_fetched_while_nobody_asks_and_no_more_than_are_wan
     assert third.wait(LONG)
     ahead.close()  # waits for what is under way
     assert fetched == [0, 1, 2]
+
+
+def test_it_knows_for_how_long_its_batches_were_waited_for():
+    def slow(n, seconds=0.05):
+        for batch in numbered(n):
+            time.sleep(seconds)
+            yield batch
+
+    ahead, began = Ahead(slow(4), 2, CPU), time.perf_counter()
+    numbers(ahead)
+    assert 4 * 0.05 <= ahead.waited <= time.perf_counter() - began
+
+    ready = Ahead(slow(2, seconds=0.5), 2, CPU)
+    next(ready)
+    before = ready.waited
+    ready._fetched[0].result(LONG)
+    next(ready)
+    assert ready.waited - before < 0.5, "it lay there"
 
 
 def test_the_first_batch_is_fetched_by_who_asks_and_all_others_by_one_thread():
