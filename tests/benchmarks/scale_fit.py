@@ -167,25 +167,30 @@ def draw(points: Sequence[Point], said: Mapping[str, str], path: Path) -> None:
     figure = Figure(figsize=(2.6 * len(series) + 1, 6.2), layout="constrained")
     rows = figure.subplots(2, len(series), squeeze=False, sharey="row", sharex="col")
     for axes, value in zip(rows, (_cpu, _mib), strict=True):
-        _draw_row(axes, points, series, value)
+        _draw_row(axes, points, series, value, said)
     for axes, grows in zip(rows[1], series, strict=True):
         axes.set_xlabel(grows)
     rows[0][0].set_ylabel("CPU seconds")
     rows[1][0].set_ylabel("peak memory, MiB")
-    names = [name.replace("`", "") for what, name in said.items() if any(p.what == what for p in points)]
-    figure.legend(rows[0][0].lines[: len(names)], names, loc="outside lower center", ncols=3, frameon=False)
+    lines, names = rows[0][0].get_legend_handles_labels()
+    figure.legend(lines, names, loc="outside lower center", ncols=3, frameon=False)
     figure.savefig(path, dpi=130)
 
 
 def _draw_row(
-    row: "NDArray[np.object_]", points: Sequence[Point], series: Sequence[str], value: Callable[[Point], float]
+    row: "NDArray[np.object_]",
+    points: Sequence[Point],
+    series: Sequence[str],
+    value: Callable[[Point], float],
+    said: Mapping[str, str],
 ) -> None:
     whats = list(dict.fromkeys(point.what for point in points))
     for axes, grows in zip(row, series, strict=True):
         for what, colour, marker in zip(whats, COLOURS, MARKERS, strict=False):
             line = _line([point for point in points if point.what == what], grows)
             x = [_x(point, grows) for point in line]
-            axes.plot(x, [value(point) for point in line], color=colour, marker=marker, markersize=4)
+            y, name = [value(point) for point in line], said[what].replace("`", "")
+            axes.plot(x, y, color=colour, marker=marker, markersize=4, label=name)
         axes.set(xscale="log", yscale="log")
         axes.set_xticks(sorted({_x(point, grows) for point in points if grows in point.grows}))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
