@@ -17,6 +17,7 @@ from analysis.influence import measure
 from analysis.metrics import Floats, Metric
 from analysis.noise import SeedNoise, seed_noise
 from analysis.resampling import linear_image_deviations
+from analysis.study import Arm
 from analysis.variance import Contrast, Interval, contrast, t_interval
 
 
@@ -45,8 +46,13 @@ def noise_on(design: Design, metric: Metric, *, n_classes: float = 1) -> SeedNoi
     return seed_noise(runs, run_sd=design.run_sd * (n_all / n_classes) ** 0.5)
 
 
-def deltas_on(design: Design, name: str, metric: Metric, *, n_classes: float = 1) -> list[Delta]:
-    """The metric of every other arm against the baseline, in the report's order; `name` tells it from others."""
+def deltas_on(
+    design: Design, name: str, metric: Metric, *, n_classes: float = 1, arms: Sequence[Arm] | None = None
+) -> list[Delta]:
+    """The metric of these arms against the baseline, in their order; `name` tells it from others.
+
+    Without `arms` of all that are compared, in the report's order.
+    """
     noise, baseline = noise_on(design, metric, n_classes=n_classes), design.baseline.name
     before = noise.runs[baseline].influence.mean(axis=0)
     return [
@@ -55,7 +61,7 @@ def deltas_on(design: Design, name: str, metric: Metric, *, n_classes: float = 1
             contrast=_apart(name, contrast(arm.name, {arm.name: 1.0, baseline: -1.0}, noise, design.units)),
             influence=noise.runs[arm.name].influence.mean(axis=0) - before,
         )
-        for arm in design.others
+        for arm in (design.others if arms is None else arms)
     ]
 
 

@@ -13,6 +13,7 @@ from analysis.findings.tail import ClassGroup, ClassMoves, Confusion, Tail
 from analysis.influence import Ints
 from analysis.metrics import mean_recall, metric_named
 from analysis.sink import sink_of
+from analysis.study import Arm
 
 _GROUPS = ("many", "medium", "few")
 
@@ -81,17 +82,19 @@ def _group(classes: Called, name: str, third: Ints, deltas: tuple[Held, ...]) ->
 
 def _confusions(design: Design, classes: Called) -> tuple[Confusion, ...]:
     """Of each arm, the pair of classes whose images moved most."""
-    found = []
-    for place, arm in enumerate(design.others):
+    arms_of: dict[tuple[int, int], list[Arm]] = {}
+    for arm in design.others:
         moved = classes.matrices[arm.name] - classes.before
         np.fill_diagonal(moved, 0.0)
         true, predicted = (int(i) for i in np.unravel_index(np.abs(moved).argmax(), moved.shape))
         if moved[true, predicted]:
-            delta = deltas_on(design, "confusion", Confused(true=true, predicted=predicted))[place]
-            found.append(
-                _confusion(classes, true, predicted, chosen(design, delta, out_of=_n_pairs(design, classes)))
-            )
-    return tuple(found)
+            arms_of.setdefault((true, predicted), []).append(arm)
+    found = {}
+    for (true, predicted), arms in arms_of.items():
+        for delta in deltas_on(design, "confusion", Confused(true=true, predicted=predicted), arms=arms):
+            sure = chosen(design, delta, out_of=_n_pairs(design, classes))
+            found[delta.arm] = _confusion(classes, true, predicted, sure)
+    return tuple(found[arm.name] for arm in design.others if arm.name in found)
 
 
 def _confusion(classes: Called, true: int, predicted: int, delta: Held) -> Confusion:

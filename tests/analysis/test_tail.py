@@ -15,6 +15,7 @@ from analysis.metrics import class_sizes, metric_named, outcome
 from analysis.resampling import Draws
 from analysis.study import Arm, Question, Run, Study
 from analysis.tail import tail_of
+from tests.effort import growth
 
 SIZES = (120, 60, 30, 20, 10, 10)
 
@@ -192,6 +193,14 @@ def test_the_confusion_that_moved_most_is_found_with_its_rates():
     assert found.images == pytest.approx(after - before)
     assert found.delta.real
     assert found.delta.ci_high_simultaneous < 0
+
+
+def test_confusions_cost_so_much_an_arm_where_arms_change_the_same_ones():
+    def confusions(n_arms):
+        study = null_study(np.random.default_rng(1), n_arms=n_arms, n_seeds=2, sizes=(12, 6))
+        return lambda: tail_of(design_of(study, n_resamples=10))
+
+    assert growth(confusions, 40, 160) < 1.5
 
 
 def test_arms_that_say_the_same_change_no_confusion_and_move_nothing(study):
